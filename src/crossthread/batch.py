@@ -1,0 +1,120 @@
+"""The batch program: plan, embed what is new, run, results. Written once for sync and async callers and every engine.
+
+Embedding happens before the engine is asked to run anything, so no lock is held while a model thinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from langgraph.store.base import Item, SearchItem
+
+from crossthread import values
+from crossthread._clock import to_datetime
+from crossthread._program import Program
+from crossthread._text import unescape
+from crossthread.namespaces import from_text
+from crossthread.operations.commands import Answer, Batch, KnownVectors, Put, Row, Search
+from crossthread.operations.plan import Plan, make_plan
+from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
+from crossthread.settings import IndexSettings
+
+
+class Embed(NamedTuple):
+    """The request to embed distinct documents and distinct queries; answered with two lists of raw vectors."""
+
+    documents: list[str]
+    queries: list[str]
+
+
+def run_batch(
+    ops: Iterable[Any], index: IndexSettings | None, dims: int | None, omit_expired: bool
+) -> Program[list[Any]]:
+    """Run operations together and return their results in order.
+
+    Args:
+        ops: LangGraph's operations, and ours (``operations.plan``).
+        index: The store's index settings.
+        dims: The dimensions of the store's vectors where they are known.
+        omit_expired: Whether expired items are gone before they are swept.
+
+    Raises:
+        InvalidNamespaceError, InvalidArgumentError, EmbeddingError, StoreError: Nothing of the batch was written.
+    """
+    plan = make_plan(ops, index)
+    if plan.texts or plan.queries:
+        yield from _embed(plan, dims)
+    if not plan.commands:
+        return [None] * len(plan.answers)
+    answers = yield Batch(tuple(plan.commands), omit_expired)
+    return [None if position is None else _result(answers[position]) for position in plan.answers]
+
+
+def _embed(plan: Plan, dims: int | None) -> Program[None]:
+    """Give the plan's puts and searches their vectors; asks the embedder once, for texts the store does not know."""
+    hashes = {
+        text: hash_
+        for position, texts in plan.texts.items()
+        for text, hash_ in zip(texts, cast(Put, plan.commands[position]).hashes, strict=True)
+    }
+    known: dict[bytes, bytes] = {}
+    if hashes:
+        (known,) = yield Batch((KnownVectors(tuple(hashes.values())),))
+    vectors = {text: from_bytes(known[h]) for text, h in hashes.items() if h in known}
+    if vectors and dims is None:
+        dims = next(iter(vectors.values())).size
+    documents = [text for text in hashes if text not in vectors]
+    queries = list(dict.fromkeys(plan.queries.values()))
+    found_queries: dict[str, Any] = {}
+    if documents or queries:
+        raw_documents, raw_queries = yield Embed(documents, queries)
+        if documents:
+            new = unit_vectors(raw_documents, len(documents), dims)
+            vectors.update(zip(documents, new, strict=True))
+            dims = new.shape[1]
+        if queries:
+            found_queries = dict(zip(queries, unit_vectors(raw_queries, len(queries), dims), strict=True))
+    for position, texts in plan.texts.items():
+        own: list[Vectors] = [vectors[text] for text in texts]
+        stacked = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
+        plan.commands[position] = cast(Put, plan.commands[position])._replace(vectors=stacked)
+    for position, query in plan.queries.items():
+        plan.commands[position] = cast(Search, plan.commands[position])._replace(vector=found_queries[query])
+
+
+def _result(answer: Answer) -> Any:
+    if isinstance(answer, Row):
+        return as_item(answer)
+    if isinstance(answer, list):
+        return [as_search_item(one) if isinstance(one, Row) else one for one in answer]
+    return answer
+
+
+def as_item(row: Row) -> Item:
+    """Return LangGraph's item for a row."""
+    return Item(
+        value=values.decode(row.value),
+        key=unescape(row.key),
+        namespace=from_text(row.namespace),
+        **_times(row),
+    )
+
+
+def as_search_item(row: Row) -> SearchItem:
+    """Return LangGraph's search hit for a row."""
+    return SearchItem(
+        namespace=from_text(row.namespace),
+        key=unescape(row.key),
+        value=values.decode(row.value),
+        **_times(row),
+        score=row.score,
+    )
+
+
+def _times(row: Row) -> dict[str, datetime]:
+    updated_at = to_datetime(row.updated_at)
+    created_at = updated_at if row.created_at == row.updated_at else to_datetime(row.created_at)
+    return {"created_at": created_at, "updated_at": updated_at}

@@ -1,0 +1,35 @@
+"""Which texts of a value are indexed, and how a text is known again. Pure: calls no embedder."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Any
+
+from langgraph.store.base import get_text_at_path, tokenize_path
+
+HASH_BYTES = 16
+
+
+def texts_of(value: dict[str, Any], paths: tuple[str, ...]) -> list[str]:
+    """Return the texts at LangGraph paths of a value, in order; blank ones are left out, repeated ones kept once.
+
+    A blank text says nothing that could be found, and providers refuse to embed it. The same text twice in one item
+    would be the same vector twice.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        for text in get_text_at_path(value, _tokens(path)):
+            if text.strip():
+                found[text] = None
+    return list(found)
+
+
+@lru_cache(maxsize=1024)
+def _tokens(path: str) -> Any:
+    return path if path == "$" else tokenize_path(path)
+
+
+def text_hash(text: str) -> bytes:
+    """Return the 16 bytes by which the store knows a text again (BLAKE2b, collision-resistant)."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES).digest()

@@ -1,0 +1,140 @@
+"""A thread that executes what async callers hand it, everything that waits in one go. Knows no engine and no SQL.
+
+Many calls at once are normal for agents: sixty thousand coroutines are sixty thousand entries in one list here, not as
+many threads or connections, and the thread takes them a few hundred at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+_AT_ONCE = 256  # enough to share a commit well, few enough that the first caller does not wait for the last
+
+
+class _Call(NamedTuple):
+    work: Any
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+class Worker:
+    """Executes submitted work in one thread of its own, which starts with the first call.
+
+    Args:
+        execute: Takes all waiting work and returns a result or an exception for each.
+        name: The name of the thread.
+    """
+
+    def __init__(self, execute: Callable[[Sequence[Any]], Sequence[Any]], name: str) -> None:
+        # The thread must not keep an abandoned engine alive.
+        self._execute = weakref.WeakMethod(execute)
+        self._name = name
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            _workers.add(self)
+
+    def _reset(self) -> None:
+        self._state = _State()
+        self._thread: threading.Thread | None = None
+
+    async def submit(self, work: Any) -> Any:
+        """Wait, without blocking the loop, for the result of ``work``."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        state = self._state
+        with state.changed:
+            state.waiting.append(_Call(work, future, loop))
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=_serve, args=(state, self._execute), name=self._name, daemon=True
+                )
+                self._thread.start()
+                weakref.finalize(self, state.stop)
+            elif state.idle:
+                state.changed.notify()
+        return await future
+
+    def stop(self) -> None:
+        """Finish the waiting work and end the thread; more work starts it again."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._state.stop()
+            thread.join()
+            self._reset()
+
+
+class _State:
+    """What the thread and its callers share."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition(threading.Lock())
+        self.waiting: deque[_Call] = deque()
+        self.idle = False
+        self.stopping = False
+
+    def stop(self) -> None:
+        with self.changed:
+            self.stopping = True
+            self.changed.notify()
+
+
+def _serve(state: _State, execute: weakref.WeakMethod[Any]) -> None:
+    while True:
+        with state.changed:
+            while not state.waiting:
+                if state.stopping:
+                    return
+                state.idle = True
+                state.changed.wait()
+                state.idle = False
+            calls = [state.waiting.popleft() for _ in range(min(len(state.waiting), _AT_ONCE))]
+        run = execute()
+        try:
+            if run is None:
+                raise RuntimeError("The store was abandoned while a call was waiting; keep a reference to it.")
+            outcomes = run([call.work for call in calls])
+        except BaseException as error:  # every caller must get an answer
+            outcomes = [error] * len(calls)
+        del run
+        _deliver(calls, outcomes)
+
+
+def _deliver(calls: list[_Call], outcomes: Sequence[Any]) -> None:
+    """Wake each event loop once with all of its results."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = defaultdict(list)
+    for call, outcome in zip(calls, outcomes, strict=True):
+        by_loop[call.loop].append((call.future, outcome))
+    for loop, settled in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, settled)
+        except RuntimeError:  # the loop was closed while its call was under way: nobody waits any more
+            continue
+
+
+def _settle(settled: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in settled:
+        if future.done():  # cancelled
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """The threads do not live in a forked child; it starts its own."""
+    for worker in list(_workers):
+        worker._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,143 @@
+"""The seam between the store and the places that keep memories: what an engine is, and a base for blocking ones.
+
+An engine executes batches of commands (``operations.commands``); every rule about arguments, texts and results stands
+above it. A third party registers an engine under the entry-point group ``crossthread.engines``, by the scheme of its
+URLs, and proves it with ``crossthread.testing.EngineSuite``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from crossthread._clock import Clock, system_clock
+from crossthread.engines._worker import Worker
+from crossthread.errors import EmbeddingError, IndexMismatchError, StoreClosedError
+from crossthread.operations.commands import Answer, Batch
+
+
+class VectorSpace(NamedTuple):
+    """What the vectors of a store have in common: the model that made them and their dimensions, where known."""
+
+    model: str | None = None
+    dims: int | None = None
+
+    def agreed(self, other: VectorSpace, where: str) -> VectorSpace:
+        """Return the space that holds both what is stored (self) and what a store asks for.
+
+        Raises:
+            IndexMismatchError: They are not the same model or have other dimensions.
+        """
+        for what, mine, theirs in (("model", self.model, other.model), ("dims", self.dims, other.dims)):
+            if mine is not None and theirs is not None and mine != theirs:
+                raise IndexMismatchError(
+                    f"The vectors in {where} have {what} {mine!r}, but index= asks for {theirs!r}. Open it with the "
+                    "model it was made with, or put the memories into a new store to embed them again."
+                )
+        # What is stored without a name stays nameless: nobody knows which model made it.
+        return VectorSpace(self.model if self.dims else other.model, self.dims or other.dims)
+
+    def admit(self, dims: int) -> VectorSpace:
+        """Return the space after vectors of ``dims`` dimensions were written to it.
+
+        Raises:
+            EmbeddingError: The space has other dimensions.
+        """
+        if self.dims not in (None, dims):
+            raise EmbeddingError(f"The embedder returned vectors of {dims} dimensions; this store holds {self.dims}.")
+        return VectorSpace(self.model, dims)
+
+
+class Engine(ABC):
+    """Keeps items and their vectors somewhere, and executes batches on them.
+
+    ``run`` is called from any thread and ``arun`` from any event loop, many at a time, in one object. A failed batch
+    leaves nothing of itself behind. All errors are those of ``crossthread.errors``, or ``Conflict``.
+    """
+
+    space: VectorSpace = VectorSpace()
+    """The vectors that are stored; the dimensions are known from the first one on."""
+
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: str, *, clock: Clock | None = None) -> Engine:
+        """Return the engine for a URL or path, not yet open. ``clock`` is for tests."""
+
+    @abstractmethod
+    def open(self, space: VectorSpace) -> None:
+        """Make the place ready, creating or migrating it where needed; doing it again changes nothing.
+
+        Raises:
+            StoreError: It cannot be opened.
+            IndexMismatchError: Its vectors are not of this space.
+        """
+
+    @abstractmethod
+    def run(self, batch: Batch) -> list[Answer]:
+        """Execute a batch in this thread and return an answer for each command."""
+
+    @abstractmethod
+    async def arun(self, batch: Batch) -> list[Answer]:
+        """Execute a batch without blocking the event loop."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what is under way, give everything back, and refuse from now on; may be called twice."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Do what `close` does, without blocking the event loop."""
+
+
+class BlockingEngine(Engine):
+    """An engine that only knows how to block: async calls are run by worker threads, many waiting ones at once.
+
+    A subclass gives `run_all`, and calls ``super().__init__`` and ``super().close``.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or system_clock
+        self.closed = False
+        # Two threads, so that reads do not wait behind the disk of a write.
+        self._readers = Worker(self.run_all, "crossthread-read")
+        self._writers = Worker(self.run_all, "crossthread-write")
+
+    @abstractmethod
+    def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
+        """Execute several batches of independent callers and return the answers, or the error, of each.
+
+        All of them write or none does. The writes may share one commit, but each batch happens wholly or not at all.
+        """
+
+    def run(self, batch: Batch) -> list[Answer]:
+        """Execute a batch in this thread."""
+        self.check_open()
+        (outcome,) = self.run_all([batch])
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def arun(self, batch: Batch) -> list[Answer]:
+        """Execute a batch in a worker thread."""
+        self.check_open()
+        worker = self._writers if batch.writes else self._readers
+        answers: list[Answer] = await worker.submit(batch)
+        return answers
+
+    def check_open(self) -> None:
+        """Raise `StoreClosedError` after close()."""
+        if self.closed:
+            raise StoreClosedError("This store is closed; open a new one to go on.")
+
+    def close(self) -> None:
+        """Refuse new calls and wait for those under way."""
+        self.closed = True
+        self._readers.stop()
+        self._writers.stop()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, in a thread."""
+        import asyncio
+
+        await asyncio.to_thread(self.close)

@@ -1,0 +1,251 @@
+"""The in-memory reference engine: the contract in its plainest code, and the oracle for all other engines.
+
+Dicts, one lock, no cleverness. It keeps values as JSON text, so that nothing is shared with a caller.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from crossthread import namespaces, ttl, values
+from crossthread._clock import Clock
+from crossthread.engines.base import BlockingEngine, VectorSpace
+from crossthread.filters.ast import Node
+from crossthread.filters.match import matches
+from crossthread.operations.commands import (
+    ABSENT,
+    WRITES,
+    Answer,
+    Batch,
+    Command,
+    Conflict,
+    Count,
+    Delete,
+    Forget,
+    Get,
+    KnownVectors,
+    ListNamespaces,
+    Put,
+    Row,
+    Search,
+    Sweep,
+)
+from crossthread.search import scan
+from crossthread.search.vectors import to_bytes
+
+Address = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """An item with what belongs to it. Times are microseconds since 1970."""
+
+    row: Row
+    ttl_minutes: float | None
+    expires_at: int | None
+    vectors: bytes
+    hashes: tuple[bytes, ...]
+
+
+class MemoryEngine(BlockingEngine):
+    """Keeps everything in this process's memory, for tests and short-lived programs."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__(clock)
+        self._lock = threading.Lock()
+        self._records: dict[str, dict[str, _Record]] = {}
+        self._owners: dict[bytes, set[Address]] = {}  # text hash: the items that have it
+        self._last_write = 0
+
+    @classmethod
+    def from_url(cls, url: str, *, clock: Clock | None = None) -> MemoryEngine:
+        """Return a new, empty engine."""
+        return cls(clock)
+
+    def open(self, space: VectorSpace) -> None:
+        """Take on the vector space; there is nothing else to prepare."""
+        self.check_open()
+        self.space = self.space.agreed(space, "memory")
+
+    def close(self) -> None:
+        """Refuse from now on, and forget everything."""
+        super().close()
+        with self._lock:
+            self._records.clear()
+            self._owners.clear()
+
+    def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
+        """Execute one batch after the other."""
+        outcomes: list[list[Answer] | BaseException] = []
+        for batch in batches:
+            try:
+                with self._lock:
+                    self.check_open()
+                    outcomes.append(self._execute(batch))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _execute(self, batch: Batch) -> list[Answer]:
+        run = _Run(self, batch.omit_expired)
+        answers: dict[int, Answer] = {}
+        for position, command in enumerate(batch.commands):
+            if not isinstance(command, WRITES):
+                answers[position] = run.read(command)
+        space, last_write = self.space, self._last_write
+        try:
+            run.refresh()
+            for position, command in enumerate(batch.commands):
+                if isinstance(command, WRITES):
+                    answers[position] = run.write(command)
+        except BaseException:
+            run.undo()
+            self.space, self._last_write = space, last_write
+            raise
+        return [answers[position] for position in range(len(batch.commands))]
+
+
+class _Run:
+    """One batch on an engine's records, with what is needed to take it back."""
+
+    def __init__(self, engine: MemoryEngine, omit_expired: bool) -> None:
+        self.engine = engine
+        self.omit_expired = omit_expired
+        self.now = engine.clock()
+        self.to_refresh: dict[Address, _Record] = {}
+        self.before: dict[Address, _Record | None] = {}
+
+    def read(self, command: Command) -> Answer:
+        match command:
+            case Get(namespace, key, refresh_ttl):
+                found = self.live(namespace, key)
+                if found is not None and refresh_ttl:
+                    self.to_refresh[namespace, key] = found
+                return None if found is None else found.row
+            case Search():
+                found_all = self.search(command)
+                if command.refresh_ttl:
+                    self.to_refresh.update({(r.row.namespace, r.row.key): r for r, _ in found_all})
+                return [record.row._replace(score=score) for record, score in found_all]
+            case ListNamespaces(patterns, max_depth, limit, offset):
+                names = {namespaces.from_text(record.row.namespace) for record in self.below("")}
+                return namespaces.listed(names, patterns, max_depth, limit, offset)
+            case Count(prefix, where):
+                return len(self.matching(prefix, where))
+            case KnownVectors(hashes):
+                return {hash_: self.vector_of(hash_) for hash_ in hashes if hash_ in self.engine._owners}
+            case _:
+                raise AssertionError(f"not a read: {command!r}")
+
+    def write(self, command: Command) -> Answer:
+        match command:
+            case Put():
+                return self.put(command)
+            case Delete(namespace, key):
+                self.replace((namespace, key), None)
+                return None
+            case Forget(prefix):
+                live = len(self.below(prefix))
+                for record in self.stored(prefix):
+                    self.replace((record.row.namespace, record.row.key), None)
+                return live
+            case Sweep():
+                expired = [record for record in self.stored("") if not ttl.is_live(record.expires_at, self.now)]
+                for record in expired:
+                    self.replace((record.row.namespace, record.row.key), None)
+                return len(expired)
+            case _:
+                raise AssertionError(f"not a write: {command!r}")
+
+    def stored(self, prefix: str) -> list[_Record]:
+        """Return every record below a prefix, expired ones too."""
+        spaces = self.engine._records
+        return [record for name, space in spaces.items() if name.startswith(prefix) for record in space.values()]
+
+    def is_live(self, record: _Record) -> bool:
+        return not self.omit_expired or ttl.is_live(record.expires_at, self.now)
+
+    def below(self, prefix: str) -> list[_Record]:
+        return [record for record in self.stored(prefix) if self.is_live(record)]
+
+    def live(self, namespace: str, key: str) -> _Record | None:
+        record = self.engine._records.get(namespace, {}).get(key)
+        return record if record is not None and self.is_live(record) else None
+
+    def matching(self, prefix: str, where: Node | None) -> list[_Record]:
+        found = self.below(prefix)
+        if where is None:
+            return found
+        return [record for record in found if matches(where, values.decode(record.row.value))]
+
+    def search(self, command: Search) -> list[tuple[_Record, float | None]]:
+        found = self.matching(command.prefix, command.where)
+        if command.vector is None:
+            found.sort(key=lambda record: -record.row.updated_at)
+            return [(record, None) for record in found[command.offset : command.offset + command.limit]]
+        indexed = [record for record in found if record.hashes]
+        if not indexed or self.engine.space.dims is None:
+            return []
+        self.engine.space.admit(command.vector.size)
+        block = scan.pack(
+            list(range(len(indexed))),
+            [record.row.updated_at for record in indexed],
+            [record.vectors for record in indexed],
+            self.engine.space.dims,
+        )
+        hits = scan.best(block, command.vector, command.offset + command.limit, min_score=command.min_score)
+        return [(indexed[hit.id], hit.score) for hit in hits[command.offset :]]
+
+    def vector_of(self, hash_: bytes) -> bytes:
+        """Return the vector of a text that some item has."""
+        namespace, key = next(iter(self.engine._owners[hash_]))
+        record = self.engine._records[namespace][key]
+        size = len(record.vectors) // len(record.hashes)
+        start = record.hashes.index(hash_) * size
+        return record.vectors[start : start + size]
+
+    def refresh(self) -> None:
+        for address, record in self.to_refresh.items():
+            if record.ttl_minutes is not None:
+                self.replace(address, replace(record, expires_at=ttl.expiry(self.now, record.ttl_minutes)))
+
+    def put(self, command: Put) -> Row:
+        old = self.live(command.namespace, command.key)
+        if command.expected is not None and command.expected != (ABSENT if old is None else old.row.updated_at):
+            raise Conflict
+        stamp = max(self.now, self.engine._last_write + 1)
+        created_at = stamp if old is None else old.row.created_at
+        row = Row(command.namespace, command.key, command.value, created_at, stamp)
+        vectors = b""
+        if command.vectors is not None:
+            self.engine.space = self.engine.space.admit(command.vectors.shape[1])
+            vectors = to_bytes(command.vectors)
+        expires_at = ttl.expiry(self.now, command.ttl_minutes)
+        record = _Record(row, command.ttl_minutes, expires_at, vectors, command.hashes)
+        self.replace((command.namespace, command.key), record)
+        self.engine._last_write = stamp
+        return row
+
+    def replace(self, address: Address, record: _Record | None) -> None:
+        """Put a record in the place of what stands at an address; None takes it away."""
+        namespace, key = address
+        space = self.engine._records.setdefault(namespace, {})
+        old = space.pop(key, None)
+        self.before.setdefault(address, old)
+        for hash_ in () if old is None else old.hashes:
+            self.engine._owners[hash_].discard(address)
+            if not self.engine._owners[hash_]:
+                del self.engine._owners[hash_]
+        if record is not None:
+            space[key] = record
+            for hash_ in record.hashes:
+                self.engine._owners.setdefault(hash_, set()).add(address)
+        if not space:
+            del self.engine._records[namespace]
+
+    def undo(self) -> None:
+        """Put back everything this batch replaced."""
+        for address, record in list(self.before.items()):
+            self.replace(address, record)

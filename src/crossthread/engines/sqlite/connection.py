@@ -1,0 +1,137 @@
+"""Opens SQLite files and turns sqlite3's errors into ours: the only place that knows its settings and codes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crossthread.errors import (
+    StoreBusyError,
+    StoreClosedError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
+
+OLDEST = (3, 38, 0)  # the first release with JSON functions in every build; RETURNING came with 3.35
+BUSY_SECONDS = 30.0
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner can read, where there is none: memories are personal data.
+
+    Raises:
+        StoreUnavailableError: The folder does not exist or refuses, or the path is a folder.
+    """
+    if path.is_dir():
+        raise StoreUnavailableError(f"{path} is a folder; a store is a file, such as {path / 'agent.db'}.")
+    if not path.parent.is_dir():
+        raise StoreUnavailableError(
+            f"{path} cannot be created: the folder {path.parent} does not exist; create it first."
+        )
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StoreUnavailableError(f"{path} cannot be created: {error.strerror}.") from error
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether this process may read the file but not write it."""
+    return path.exists() and not os.access(path, os.W_OK)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a connection with every setting of the engine; transactions are begun and ended by hand.
+
+    Raises:
+        StoreError: SQLite is too old, or cannot open the file.
+    """
+    if sqlite3.sqlite_version_info < OLDEST:
+        raise StoreError(
+            f"Python was built with SQLite {sqlite3.sqlite_version}; crossthread needs 3.38 or newer. "
+            "A newer Python release, or one from another source, brings it."
+        )
+    with mapped_errors(path):
+        connection = sqlite3.connect(
+            _read_only_uri(path) if read_only else path,
+            uri=read_only,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,  # one thread at a time, but not always the same
+            cached_statements=256,
+        )
+        try:
+            for setting in (_sync_every_commit, _keep_pages, _bound_the_log):
+                setting(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _read_only_uri(path: Path) -> str:
+    # A database in write-ahead mode needs its two side files even to be read. Where they can neither be found nor made,
+    # nobody writes to the file, and SQLite may be told so.
+    log = path.with_name(path.name + "-wal")
+    stands_still = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if stands_still else ''}"
+
+
+def _sync_every_commit(connection: sqlite3.Connection) -> None:
+    """Wait for the disk at every commit: what put() has returned from survives a power cut."""
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _keep_pages(connection: sqlite3.Connection) -> None:
+    """Keep up to 16 MiB of pages a connection; negative numbers are KiB."""
+    connection.execute("PRAGMA cache_size = -16384")
+
+
+def _bound_the_log(connection: sqlite3.Connection) -> None:
+    """Copy the log into the file every 16 MiB, and let it shrink back after a large transaction."""
+    connection.execute("PRAGMA wal_autocheckpoint = 4096")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Let readers go on while somebody writes. The setting stays in the file."""
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+@contextmanager
+def mapped_errors(path: Path) -> Iterator[None]:
+    """Raise ours for any error of sqlite3, with the cause kept."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise as_store_error(error, path) from error
+
+
+def as_store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return our error for one of sqlite3's; the message says what happened to which file and what to do."""
+    # Extended codes keep the plain one in the lowest byte.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusyError(
+            f"{path} was locked by another program for more than {BUSY_SECONDS:.0f} seconds ({error})."
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFullError(
+            f"{path} cannot grow: the disk is full. Nothing was written; free some space and try again."
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreReadOnlyError(f"{path} cannot be written ({error}); memories can only be read from it.")
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StoreCorruptError(f"{path} is not a crossthread store, or is damaged ({error}). It was left as it was.")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return StoreUnavailableError(f"{path} cannot be opened, read or written ({error}).")
+    if "closed database" in str(error):
+        return StoreClosedError("This store is closed; open a new one to go on.")
+    return StoreError(f"SQLite refused an operation on {path}: {error}")

@@ -1,0 +1,266 @@
+"""The embedded engine: one file, opened by Python's own sqlite3. Begins and ends transactions; knows no SQL.
+
+Readers never wait for writers (write-ahead log). Writers of this process queue at one lock and share commits: whoever
+holds the lock carries out everything that waits, so that one wait for the disk serves all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from crossthread._clock import Clock
+from crossthread.engines.base import BlockingEngine, VectorSpace
+from crossthread.engines.migrations import load_migrations, pending
+from crossthread.engines.sqlite import connection as sqlite
+from crossthread.engines.sqlite import queries
+from crossthread.engines.sqlite.pool import ConnectionPool
+from crossthread.engines.sqlite.reads import Reader, Renewal
+from crossthread.engines.sqlite.vector_cache import VectorCache
+from crossthread.engines.sqlite.writes import Transaction
+from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
+from crossthread.operations.commands import Answer, Batch
+
+logger = logging.getLogger("crossthread")
+
+CACHE_BYTES = 256 * 2**20
+
+
+class _Entry:
+    """Something to do in a write transaction, and what came of it."""
+
+    def __init__(self, work: Callable[[Transaction], Any]) -> None:
+        self.work = work
+        self.outcome: Any = None
+        self.done = False
+
+
+class SQLiteEngine(BlockingEngine):
+    """Keeps memories in one local file.
+
+    Args:
+        path: The file; it is created where it does not exist, in a folder that does.
+        clock: For tests.
+        cache_bytes: How much memory searched vectors may take.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, clock: Clock | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        super().__init__(clock)
+        self.path = Path(os.path.abspath(path))
+        self._named: str | None = None
+        self._cache = VectorCache(cache_bytes)
+        self._pool = ConnectionPool(self.path)
+        # A store that nobody closed still leaves a clean file, at the latest when the program ends.
+        weakref.finalize(self, self._pool.close, timeout_seconds=5.0)
+        self._waiting: deque[_Entry] = deque()
+        self._write_lock = threading.Lock()
+        self._open_lock = threading.Lock()
+        _engines.add(self)
+
+    @classmethod
+    def from_url(cls, url: str, *, clock: Clock | None = None) -> SQLiteEngine:
+        """Return the engine for a path, or ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
+        scheme, separator, rest = url.partition("://")
+        if not separator:
+            return cls(url, clock=clock)
+        if not rest.startswith("/") or rest == "/":
+            raise ConfigurationError(
+                f"{url!r} names no file; write {scheme}:///agent.db or {scheme}:////home/me/agent.db."
+            )
+        return cls(rest[1:], clock=clock)
+
+    def open(self, space: VectorSpace) -> None:
+        """Create or migrate the file, and check that its vectors are of this space."""
+        self.check_open()
+        with self._open_lock:
+            self._pool.read_only = sqlite.is_read_only(self.path)
+            if not self._pool.read_only:
+                sqlite.create_private(self.path)
+            connection = self._pool.borrow()
+            try:
+                with sqlite.mapped_errors(self.path):
+                    self._migrate(connection)
+                    _, _, model, dims = connection.execute(queries.STATE).fetchone()
+            finally:
+                self._pool.give_back(connection)
+            self.space = VectorSpace(model, dims).agreed(space, str(self.path))
+            self._named = space.model
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring the schema up to date; a file of a newer release is refused before anything is changed."""
+        steps = load_migrations("crossthread.engines.sqlite")
+        if not self._missing(connection, steps):
+            return
+        if self._pool.read_only:
+            raise StoreReadOnlyError(f"{self.path} has no crossthread tables of this release, and cannot be written.")
+        sqlite.use_write_ahead_log(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for step in self._missing(connection, steps):  # another process may just have done it
+                for statement in step.statements:
+                    connection.execute(statement)
+                connection.execute(queries.SET_SCHEMA_VERSION, (step.number,))
+            connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+    def _missing(self, connection: sqlite3.Connection, steps: list[Any]) -> list[Any]:
+        (exists,) = connection.execute(queries.HAS_STATE).fetchone()
+        version = connection.execute(queries.SCHEMA_VERSION).fetchone()[0] if exists else 0
+        return pending(steps, version, str(self.path))
+
+    def close(self) -> None:
+        """Finish what is under way and close every connection."""
+        super().close()
+        with self._write_lock:
+            pass  # whoever was writing has finished
+        self._pool.close()
+
+    # Running batches
+
+    def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
+        """Execute batches: each read by itself, all writes in as few commits as can be."""
+        if batches[0].writes:
+            return self._write_all([_Entry(_running(batch)) for batch in batches])
+        outcomes: list[list[Answer] | BaseException] = []
+        for batch in batches:
+            try:
+                outcomes.append(self._read(batch))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _read(self, batch: Batch) -> list[Answer]:
+        connection = self._pool.borrow()
+        try:
+            reader = Reader(connection, self.clock(), batch.omit_expired, self._cache)
+            answers = self._read_snapshot(reader, batch)
+        except sqlite3.Error as error:
+            raise sqlite.as_store_error(error, self.path) from error
+        finally:
+            self._pool.give_back(connection)
+        if reader.renewals and not self._pool.read_only:
+            self._renew(reader.renewals)
+        return answers
+
+    def _read_snapshot(self, reader: Reader, batch: Batch) -> list[Answer]:
+        if len(batch.commands) == 1 and not hasattr(batch.commands[0], "limit"):
+            return [reader.answer(batch.commands[0])]  # one statement sees one state by itself
+        reader.connection.execute("BEGIN")
+        try:
+            answers = [reader.answer(command) for command in batch.commands]
+            reader.connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(reader.connection)
+            raise
+        return answers
+
+    def _renew(self, renewals: list[Renewal]) -> None:
+        """Let items that a read returned live longer."""
+        (outcome,) = self._write_all([_Entry(lambda transaction: transaction.renew(renewals))])
+        if isinstance(outcome, (StoreReadOnlyError, StoreBusyError)):
+            # The read has its answer; that it could not prolong a life must not take the answer away.
+            logger.warning("Items read could not be refreshed: %s", outcome)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+
+    def _write_all(self, entries: list[_Entry]) -> list[Any]:
+        """Have entries written by whoever holds the lock next, and return what came of each."""
+        self._waiting.extend(entries)
+        with self._write_lock:
+            if not all(entry.done for entry in entries):
+                taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                try:
+                    self._commit(taken)
+                except BaseException as error:
+                    # An interrupt belongs to this thread; the others must still not take their writes for done.
+                    failed = (
+                        error if isinstance(error, Exception) else StoreError(f"The commit was interrupted: {error!r}")
+                    )
+                    for entry in taken:
+                        if not isinstance(entry.outcome, BaseException):
+                            entry.outcome = failed
+                    if failed is not error:
+                        raise
+                finally:
+                    for entry in taken:
+                        entry.done = True
+        return [entry.outcome for entry in entries]
+
+    def _commit(self, entries: list[_Entry]) -> None:
+        """Carry out entries in one transaction; one that fails is taken back alone and keeps its error."""
+        connection = self._pool.borrow()
+        try:
+            with sqlite.mapped_errors(self.path):
+                connection.execute("BEGIN IMMEDIATE")
+                self._cache.begin_commit()
+                try:
+                    transaction = Transaction(connection, self.clock(), self._named)
+                    if len(entries) == 1:
+                        entries[0].outcome = entries[0].work(transaction)
+                    else:
+                        self._each_alone(transaction, entries)
+                    version = transaction.finish()
+                    connection.execute("COMMIT")
+                except BaseException:
+                    self._cache.cancel_commit()
+                    _roll_back(connection)
+                    raise
+                self._cache.end_commit(transaction.version, version, transaction.touched, transaction.forgotten)
+                self.space = transaction.space
+        finally:
+            self._pool.give_back(connection)
+
+    def _each_alone(self, transaction: Transaction, entries: list[_Entry]) -> None:
+        connection = transaction.connection
+        for entry in entries:
+            connection.execute("SAVEPOINT entry")
+            before = transaction.save()
+            try:
+                entry.outcome = entry.work(transaction)
+            except Exception as error:
+                if not connection.in_transaction:  # a full disk ends the whole transaction
+                    raise
+                connection.execute("ROLLBACK TO entry")
+                transaction.restore(before)
+                entry.outcome = sqlite.as_store_error(error, self.path) if isinstance(error, sqlite3.Error) else error
+            connection.execute("RELEASE entry")
+
+    def _after_fork(self) -> None:
+        self._pool.abandon()
+        self._waiting.clear()
+        self._write_lock = threading.Lock()
+        self._open_lock = threading.Lock()
+        self._cache = VectorCache(self._cache.budget_bytes)
+
+
+def _running(batch: Batch) -> Callable[[Transaction], list[Answer]]:
+    return lambda transaction: transaction.run(batch)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+_engines: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A child of fork must not use its parent's connections and locks."""
+    for engine in list(_engines):
+        engine._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,106 @@
+"""Narrows a search in SQL to the items that may satisfy a filter; each item found is matched again in Python.
+
+The condition must hold for every item that satisfies the filter, and may hold for others; what SQL would answer
+differently from the contract (type rules, the last digit of a number, odd keys) is left out or widened. So a filter
+means the same on every engine, and SQL only saves time.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations, pairwise
+from typing import Any
+
+from crossthread._text import unholdable
+from crossthread.filters.ast import And, Compare, Equals, Field, In, Node, Or
+
+Condition = tuple[str, tuple[Any, ...]]
+
+ANY: Condition = ("TRUE", ())
+_MOST_STEPS = 4  # a path of four steps can be spelled in eight ways
+_MOST_VALUES = 100
+_VALUE_AT = "json_extract(value, ?)"  # the path is a parameter: keys never become part of SQL
+_SQL_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+
+
+def narrowing(node: Node | None) -> Condition:
+    """Return an SQL condition on the column ``value``, with its parameters, that every matching item satisfies."""
+    match node:
+        case And(nodes):
+            return _joined(" AND ", [part for part in map(narrowing, nodes) if part != ANY])
+        case Or(nodes):
+            parts = [narrowing(part) for part in nodes]
+            return ANY if ANY in parts or not parts else _joined(" OR ", parts)
+        case Field(path, inner):
+            routes = _routes(path)
+            parts = [_on_field(route, inner) for route in routes]
+            return ANY if ANY in parts or not parts else _joined(" OR ", parts)
+    return ANY
+
+
+def _on_field(route: str, node: Node) -> Condition:
+    match node:
+        case And(nodes):
+            return _joined(" AND ", [part for part in (_on_field(route, inner) for inner in nodes) if part != ANY])
+        case Equals(operand):
+            return _equal(route, operand)
+        case In(operands) if 0 < len(operands) <= _MOST_VALUES:
+            parts = [_equal(route, operand) for operand in operands]
+            return ANY if ANY in parts else _joined(" OR ", parts)
+        case Compare(name, operand) if isinstance(operand, str) and unholdable(operand) is None:
+            return f"{_VALUE_AT} {_SQL_ORDER[name]} ?", (route, operand)
+        case Compare(name, operand) if _is_number(operand):
+            low, high = _around(operand)
+            return f"{_VALUE_AT} {_SQL_ORDER[name]} ?", (route, low if name in ("$gt", "$gte") else high)
+    return ANY
+
+
+def _equal(route: str, operand: Any) -> Condition:
+    if isinstance(operand, str) and unholdable(operand) is None:
+        return f"{_VALUE_AT} = ?", (route, operand)
+    if isinstance(operand, bool):
+        return f"{_VALUE_AT} = ?", (route, int(operand))
+    if _is_number(operand):
+        return f"{_VALUE_AT} BETWEEN ? AND ?", (route, *_around(operand))
+    return ANY
+
+
+def _around(number: float) -> tuple[float, float]:
+    """Return bounds that hold a number however SQLite rounds its decimal digits."""
+    try:
+        wide = float(number)
+    except OverflowError:
+        wide = math.copysign(math.inf, number)
+    if math.isnan(wide):
+        return math.inf, -math.inf  # equal to nothing
+    slack = 4 * math.ulp(wide) if math.isfinite(wide) else 0.0
+    return wide - slack, wide + slack
+
+
+def _routes(path: str) -> list[str]:
+    """Return every SQLite path that may spell a dotted path, or [] where it cannot be written safely.
+
+    ``a.b`` may be the key ``a.b``, or ``b`` inside ``a``.
+    """
+    if any(character in '"\\' or not character.isprintable() for character in path):
+        return []
+    steps = path.split(".")
+    if len(steps) > _MOST_STEPS:
+        return []
+    routes = []
+    inner = range(1, len(steps))
+    for cuts in (cut for size in range(len(steps)) for cut in combinations(inner, size)):
+        ends = [0, *cuts, len(steps)]
+        keys = [".".join(steps[a:b]) for a, b in pairwise(ends)]
+        routes.append("$" + "".join(f'."{key}"' for key in keys))
+    return routes
+
+
+def _joined(word: str, parts: list[Condition]) -> Condition:
+    if not parts:
+        return ANY
+    return f"({word.join(sql for sql, _ in parts)})", tuple(value for _, values in parts for value in values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,153 @@
+"""Every SQL text of the engine, as constants and small builders. Executes nothing.
+
+``?`` for an instant "now" is compared with ``expires_at``; -1 stands for a time before every expiry, which shows
+expired items too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossthread import namespaces
+
+STATE = "SELECT version, last_write, model, dims FROM crossthread_state"
+
+SCHEMA_VERSION = "SELECT schema_version FROM crossthread_state"
+
+HAS_STATE = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'crossthread_state')"
+
+SET_SCHEMA_VERSION = "UPDATE crossthread_state SET schema_version = ?"
+
+SET_STATE = "UPDATE crossthread_state SET version = ?, last_write = ?, model = ?, dims = ?"
+
+_ROW = "id, namespace, key, value, created_at, updated_at, ttl_minutes"
+
+_LIVE = "(expires_at IS NULL OR expires_at > ?)"
+
+GET = f"""
+SELECT {_ROW}
+FROM crossthread_items
+WHERE namespace = ? AND key = ? AND {_LIVE}
+"""
+
+ROWS = f"""
+SELECT {_ROW}
+FROM crossthread_items
+WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+# Loose index scan: one seek for each namespace instead of a visit to each item.
+LIST_NAMESPACES = f"""
+WITH RECURSIVE names (name) AS (
+    SELECT min(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2
+    UNION ALL
+    SELECT (SELECT min(namespace) FROM crossthread_items WHERE namespace > name AND namespace < ?2)
+    FROM names
+    WHERE name IS NOT NULL
+)
+SELECT name
+FROM names
+WHERE name IS NOT NULL
+  AND EXISTS (SELECT 1 FROM crossthread_items WHERE namespace = name AND {_LIVE.replace("?", "?3")})
+"""
+
+KNOWN_VECTOR = """
+SELECT v.texts, v.vectors
+FROM crossthread_texts AS t
+JOIN crossthread_vectors AS v ON v.item_id = t.item_id
+WHERE t.hash = ?
+LIMIT 1
+"""
+
+CURRENT = f"SELECT updated_at FROM crossthread_items WHERE namespace = ? AND key = ? AND {_LIVE}"
+
+# An expired item counts as gone, so what replaces it is new.
+PUT = """
+INSERT INTO crossthread_items (namespace, key, value, created_at, updated_at, ttl_minutes, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, key) DO UPDATE SET
+    value = excluded.value,
+    created_at = CASE WHEN expires_at <= ? THEN excluded.created_at ELSE created_at END,
+    updated_at = excluded.updated_at,
+    ttl_minutes = excluded.ttl_minutes,
+    expires_at = excluded.expires_at
+RETURNING id, created_at, (SELECT texts FROM crossthread_vectors WHERE item_id = crossthread_items.id)
+"""
+
+# Only the item that was read is renewed, not one that has been written since.
+REFRESH = "UPDATE crossthread_items SET expires_at = ? WHERE id = ? AND updated_at = ? AND expires_at IS NOT NULL"
+
+ID_OF = "SELECT id FROM crossthread_items WHERE namespace = ? AND key = ?"
+
+EXPIRED = "SELECT id, namespace FROM crossthread_items WHERE expires_at <= ?"
+
+DELETE_ITEM = "DELETE FROM crossthread_items WHERE id = ?"
+
+TEXTS_OF = "SELECT texts FROM crossthread_vectors WHERE item_id = ?"
+
+PUT_VECTORS = "INSERT OR REPLACE INTO crossthread_vectors (item_id, texts, vectors) VALUES (?, ?, ?)"
+
+DELETE_VECTORS = "DELETE FROM crossthread_vectors WHERE item_id = ?"
+
+PUT_TEXT = "INSERT INTO crossthread_texts (hash, item_id) VALUES (?, ?)"
+
+DELETE_TEXT = "DELETE FROM crossthread_texts WHERE hash = ? AND item_id = ?"
+
+# The two ends of the namespaces that a prefix covers; where they are the same, an index gives the order by time.
+ENDS = """
+SELECT (SELECT min(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2),
+       (SELECT max(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2)
+"""
+
+
+def below(prefix: str) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition, and its parameters, that an item's namespace lies below a prefix."""
+    if not prefix:
+        return "TRUE", ()
+    return "namespace >= ? AND namespace < ?", namespaces.text_range(prefix)
+
+
+def bounds(prefix: str) -> tuple[Any, Any]:
+    """Return ``low <= namespace < high`` for a prefix; for the whole store: SQLite has any text before any blob."""
+    return namespaces.text_range(prefix) if prefix else ("", b"")
+
+
+def newest_first(scope: str, narrowing: str, *, paged: bool) -> str:
+    """Return the query for live items in order; parameters: scope, now, narrowing, with ``paged`` limit, offset."""
+    return f"""
+SELECT {_ROW}
+FROM crossthread_items
+WHERE {scope} AND {_LIVE} AND {narrowing}
+ORDER BY updated_at DESC
+{"LIMIT ? OFFSET ?" if paged else ""}
+"""
+
+
+def ids_below(scope: str, narrowing: str) -> str:
+    """Return the query for ids and values of live items; parameters: scope, now, narrowing."""
+    return f"SELECT id, value FROM crossthread_items WHERE {scope} AND {_LIVE} AND {narrowing}"
+
+
+def live_ids_below(scope: str) -> str:
+    """Return the query for the ids of live items; parameters: scope, now."""
+    return f"SELECT id FROM crossthread_items WHERE {scope} AND {_LIVE}"
+
+
+def count_below(scope: str) -> str:
+    """Return the query for the number of live items; parameters: scope, now."""
+    return f"SELECT count(*) FROM crossthread_items WHERE {scope} AND {_LIVE}"
+
+
+def all_below(scope: str) -> str:
+    """Return the query for ids and expiry of all items, expired ones too; parameters: scope."""
+    return f"SELECT id, expires_at FROM crossthread_items WHERE {scope}"
+
+
+def vectors_below(scope: str) -> str:
+    """Return the query for the vectors of a scope; parameters: scope."""
+    return f"""
+SELECT i.id, i.updated_at, i.expires_at IS NOT NULL, v.vectors
+FROM crossthread_items AS i
+JOIN crossthread_vectors AS v ON v.item_id = i.id
+WHERE {scope}
+"""

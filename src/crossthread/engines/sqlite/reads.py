@@ -1,0 +1,236 @@
+"""Answers the reading commands on one connection, inside the transaction that its caller holds. Writes nothing.
+
+What a read must renew (items with a time to live) is collected for the caller, who owns the writing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crossthread import namespaces, values
+from crossthread.embedding.extract import HASH_BYTES
+from crossthread.engines.base import VectorSpace
+from crossthread.engines.sqlite import queries
+from crossthread.engines.sqlite.filter_sql import narrowing
+from crossthread.engines.sqlite.vector_cache import Entry, VectorCache
+from crossthread.filters.ast import Node
+from crossthread.filters.match import matches
+from crossthread.operations.commands import (
+    Answer,
+    Command,
+    Count,
+    Get,
+    KnownVectors,
+    ListNamespaces,
+    Row,
+    Search,
+)
+from crossthread.search import scan
+
+ALWAYS = -1  # as "now": before every expiry, so nothing has expired
+_ROWS_AT_ONCE = 8192
+
+
+class Renewal(NamedTuple):
+    """An item that a read returned and that lives longer for it."""
+
+    id: int
+    updated_at: int
+    ttl_minutes: float
+
+
+class Reader:
+    """Reads the state that one transaction sees.
+
+    Args:
+        connection: The connection to read on.
+        now: The present in microseconds.
+        omit_expired: Whether expired items are gone.
+        cache: Vectors read before; None to read past it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, now: int, omit_expired: bool, cache: VectorCache | None) -> None:
+        self.connection = connection
+        self.horizon = now if omit_expired else ALWAYS
+        self.cache = cache
+        self.renewals: list[Renewal] = []
+
+    def answer(self, command: Command) -> Answer:
+        """Answer one reading command."""
+        match command:
+            case Get():
+                return self.get(command)
+            case Search():
+                return self.search(command)
+            case ListNamespaces():
+                return self.list_namespaces(command)
+            case Count(prefix, where):
+                return self.count(prefix, where)
+            case KnownVectors(hashes):
+                return self.known_vectors(hashes)
+            case _:
+                raise AssertionError(f"not a read: {command!r}")
+
+    def get(self, command: Get) -> Row | None:
+        """Return an item."""
+        found = self.connection.execute(queries.GET, (command.namespace, command.key, self.horizon)).fetchone()
+        return None if found is None else self._row(found, command.refresh_ttl)
+
+    def search(self, command: Search) -> list[Row]:
+        """Return the items that a search finds."""
+        if not command.limit:
+            return []
+        return self._newest(command) if command.vector is None else self._nearest(command)
+
+    def list_namespaces(self, command: ListNamespaces) -> list[namespaces.Namespace]:
+        """Return the namespaces that hold a live item."""
+        low, high = queries.bounds(namespaces.literal_prefix(command.patterns))
+        found = self.connection.execute(queries.LIST_NAMESPACES, (low, high, self.horizon))
+        names = [namespaces.from_text(name) for (name,) in found]
+        return namespaces.listed(names, command.patterns, command.max_depth, command.limit, command.offset)
+
+    def count(self, prefix: str, where: Node | None) -> int:
+        """Return how many live items match."""
+        if where is not None:
+            return len(self._matching_ids(prefix, where))
+        scope, parameters = queries.below(prefix)
+        number: int = self.connection.execute(queries.count_below(scope), (*parameters, self.horizon)).fetchone()[0]
+        return number
+
+    def known_vectors(self, hashes: tuple[bytes, ...]) -> dict[bytes, bytes]:
+        """Return the vectors of texts that are embedded already."""
+        known: dict[bytes, bytes] = {}
+        for hash_ in hashes:
+            found = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
+            if found is not None:
+                texts, vectors = found
+                size = len(vectors) * HASH_BYTES // len(texts)
+                position = [texts[at : at + HASH_BYTES] for at in range(0, len(texts), HASH_BYTES)].index(hash_)
+                known[hash_] = vectors[position * size : (position + 1) * size]
+        return known
+
+    def _newest(self, command: Search) -> list[Row]:
+        scope, parameters = self._scope(command.prefix)
+        extra, values_ = narrowing(command.where)
+        sql = queries.newest_first(scope, extra, paged=command.where is None)
+        parameters = (*parameters, self.horizon, *values_)
+        if command.where is None:
+            found = self.connection.execute(sql, (*parameters, command.limit, command.offset))
+            return [self._row(one, command.refresh_ttl) for one in found.fetchall()]
+        rows: list[Row] = []
+        skipped = 0
+        cursor = self.connection.execute(sql, parameters)
+        for one in cursor:
+            if not matches(command.where, values.decode(one[3])):
+                continue
+            if skipped < command.offset:
+                skipped += 1
+                continue
+            rows.append(self._row(one, command.refresh_ttl))
+            if len(rows) == command.limit:
+                break
+        cursor.close()  # an unfinished statement would keep the transaction open
+        return rows
+
+    def _nearest(self, command: Search) -> list[Row]:
+        assert command.vector is not None
+        version, _, model, dims = self.connection.execute(queries.STATE).fetchone()
+        if dims is None:
+            return []
+        VectorSpace(model, dims).admit(command.vector.size)
+        count = command.offset + command.limit
+        matching = None if command.where is None else self._matching_ids(command.prefix, command.where)
+        hits: list[scan.Hit] = []
+        entries = 0
+        for block, expires in self._blocks(command.prefix, version, dims):
+            allowed = matching
+            if allowed is None and expires and self.horizon != ALWAYS:
+                allowed = self._live_ids(command.prefix)
+            hits += scan.best(block, command.vector, count, allowed=allowed, min_score=command.min_score)
+            entries += 1
+        if entries > 1:
+            hits = scan.rank(hits)[:count]
+        return self._rows(hits[command.offset :], command.refresh_ttl)
+
+    def _blocks(self, prefix: str, version: int, dims: int) -> Iterator[Entry]:
+        """Yield the vectors below a prefix: from the cache, or in parts from the file (kept, if they fit)."""
+        entry = None if self.cache is None else self.cache.find(prefix, version)
+        if entry is not None:
+            yield entry
+            return
+        read: list[Entry] = []
+        size = 0
+        for part in self._read_blocks(prefix, dims):
+            yield part
+            size += part.block.nbytes
+            if self.cache is not None and size <= self.cache.budget_bytes:
+                read.append(part)
+        if self.cache is not None and read and size <= self.cache.budget_bytes:
+            self.cache.keep(prefix, version, _joined(read))
+
+    def _read_blocks(self, prefix: str, dims: int) -> Iterator[Entry]:
+        scope, parameters = queries.below(prefix)
+        cursor = self.connection.execute(queries.vectors_below(scope), parameters)
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            ids, stamps, expire, vectors = zip(*rows, strict=True)
+            yield Entry(scan.pack(list(ids), list(stamps), list(vectors), dims), any(expire))
+
+    def _matching_ids(self, prefix: str, where: Node) -> npt.NDArray[np.int64]:
+        scope, parameters = queries.below(prefix)
+        extra, values_ = narrowing(where)
+        found = self.connection.execute(queries.ids_below(scope, extra), (*parameters, self.horizon, *values_))
+        return np.array([id_ for id_, value in found if matches(where, values.decode(value))], dtype=np.int64)
+
+    def _live_ids(self, prefix: str) -> npt.NDArray[np.int64]:
+        scope, parameters = queries.below(prefix)
+        found = self.connection.execute(queries.live_ids_below(scope), (*parameters, self.horizon))
+        return np.array([id_ for (id_,) in found.fetchall()], dtype=np.int64)
+
+    def _scope(self, prefix: str) -> tuple[str, tuple[Any, ...]]:
+        """Return the condition for a prefix; one that covers a single namespace can use the index by time."""
+        if prefix:
+            first, last = self.connection.execute(queries.ENDS, queries.bounds(prefix)).fetchone()
+            if first is not None and first == last:
+                return "namespace = ?", (first,)
+        return queries.below(prefix)
+
+    def _rows(self, hits: list[scan.Hit], refresh_ttl: bool) -> list[Row]:
+        if not hits:
+            return []
+        found = self.connection.execute(queries.ROWS, (json.dumps([hit.id for hit in hits]),)).fetchall()
+        by_id = {one[0]: one for one in found}
+        return [self._row(by_id[hit.id], refresh_ttl, hit.score) for hit in hits]
+
+    def _row(self, found: Any, refresh_ttl: bool, score: float | None = None) -> Row:
+        id_, namespace, key, value, created_at, updated_at, ttl_minutes = found
+        if refresh_ttl and ttl_minutes is not None:
+            self.renewals.append(Renewal(id_, updated_at, ttl_minutes))
+        return Row(namespace, key, value, created_at, updated_at, score)
+
+
+def _joined(entries: list[Entry]) -> Entry:
+    """Return one entry for parts that were read one after the other."""
+    if len(entries) == 1:
+        return entries[0]
+    blocks = [entry.block for entry in entries]
+    starts = None
+    if any(block.starts is not None for block in blocks):
+        parts, rows = [], 0
+        for block in blocks:
+            own = np.arange(len(block.ids)) if block.starts is None else block.starts
+            parts.append(own + rows)
+            rows += len(block.matrix)
+        starts = np.concatenate(parts)
+    block = scan.Block(
+        np.concatenate([block.ids for block in blocks]),
+        np.concatenate([block.stamps for block in blocks]),
+        np.concatenate([block.matrix for block in blocks]),
+        starts,
+    )
+    return Entry(block, any(entry.expires for entry in entries))

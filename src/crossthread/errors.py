@@ -1,0 +1,97 @@
+"""Every error crossthread raises. Imports nothing of ours.
+
+    CrossthreadError
+    ├── InvalidArgumentError (ValueError)      a limit, offset, ttl, depth or op that makes no sense
+    │   ├── InvalidValueError                  a value that is not a JSON object every engine can hold
+    │   ├── InvalidFilterError                 a filter with an unknown operator or a wrong operand
+    │   └── ConfigurationError                 index=, ttl= or the URL of a store cannot be used
+    ├── InjectionError (TypeError)             a workflow asks for something LangGraph cannot give it
+    ├── ItemNotFoundError (KeyError)           update() of a missing item, without a default
+    ├── EmbeddingError (RuntimeError)          the embedder returned something that is not its vectors
+    └── StoreError (RuntimeError)              the place where memories are kept refused
+        ├── StoreClosedError                   used after close()
+        ├── StoreBusyError (TimeoutError)      another process kept the file locked for too long
+        ├── StoreFullError                     no room left on the disk
+        ├── StoreReadOnlyError                 a write to a file that can only be read
+        ├── StoreUnavailableError (OSError)    the file or the server cannot be opened or reached
+        ├── StoreCorruptError                  the file is not a database, or is damaged
+        ├── SchemaVersionError                 the file belongs to a newer release
+        └── IndexMismatchError (ValueError)    the file's vectors are of another model or size
+
+A namespace that breaks the rules raises LangGraph's own ``InvalidNamespaceError`` (a ``ValueError``), and what a user's
+embedder raises reaches the caller unchanged.
+"""
+
+from __future__ import annotations
+
+
+class CrossthreadError(Exception):
+    """The base of every error of this package."""
+
+
+class InvalidArgumentError(CrossthreadError, ValueError):
+    """An argument has a value that makes no sense here; the message names the value and the rule."""
+
+
+class InvalidValueError(InvalidArgumentError):
+    """A value is not a JSON object that every engine can hold; the message names the path inside it."""
+
+
+class InvalidFilterError(InvalidArgumentError):
+    """A filter has an unknown operator, an unusable key or an operand of the wrong shape."""
+
+
+class ConfigurationError(InvalidArgumentError):
+    """The ``index=`` or ``ttl=`` settings, or the URL of a store, cannot be used as given."""
+
+
+class InjectionError(CrossthreadError, TypeError):
+    """A function asks for a parameter that LangGraph cannot give it; raised where it is decorated."""
+
+
+class ItemNotFoundError(CrossthreadError, KeyError):
+    """``update()`` found no item and was given no default."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument, which turns a sentence into a quoted one.
+        return str(self.args[0]) if self.args else ""
+
+
+class EmbeddingError(CrossthreadError, RuntimeError):
+    """The embedder returned a wrong number of vectors, wrong dimensions, or numbers that are not finite."""
+
+
+class StoreError(CrossthreadError, RuntimeError):
+    """The place where memories are kept could not do what was asked."""
+
+
+class StoreClosedError(StoreError):
+    """The store was used after ``close()``."""
+
+
+class StoreBusyError(StoreError, TimeoutError):
+    """Another process kept the database locked for longer than the busy timeout."""
+
+
+class StoreFullError(StoreError):
+    """There is no room left for the write; nothing of it was kept."""
+
+
+class StoreReadOnlyError(StoreError):
+    """A write to a database that can only be read."""
+
+
+class StoreUnavailableError(StoreError, OSError):
+    """The file or the server behind the store cannot be opened or reached."""
+
+
+class StoreCorruptError(StoreError):
+    """The file is not a database, or is damaged."""
+
+
+class SchemaVersionError(StoreError):
+    """The database was written by a newer release of crossthread; it was left as it was."""
+
+
+class IndexMismatchError(StoreError, ValueError):
+    """The vectors in the database come from another embedding model, or have other dimensions."""

@@ -1,0 +1,177 @@
+"""Turns operations into commands: every argument rule, the last write of a key, the texts to embed. Decides only.
+
+A plan is made before anything runs, so one bad operation refuses the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
+
+from crossthread import namespaces, values
+from crossthread._text import escape
+from crossthread.embedding.extract import text_hash, texts_of
+from crossthread.errors import InvalidArgumentError
+from crossthread.filters.parse import parse_filter
+from crossthread.operations.commands import (
+    Command,
+    Count,
+    Delete,
+    Forget,
+    Get,
+    ListNamespaces,
+    Put,
+    Search,
+    Sweep,
+)
+from crossthread.settings import IndexSettings, Mode, checked_mode, checked_paths
+from crossthread.ttl import checked_ttl
+
+_LARGEST: Final = 2**62  # a limit beyond any database's integers means "all"
+
+
+class ModalSearchOp(NamedTuple):
+    """LangGraph's ``SearchOp`` with what it has no room for."""
+
+    search: SearchOp
+    mode: Mode | None = None
+    min_score: float | None = None
+
+
+class ConditionalPutOp(NamedTuple):
+    """LangGraph's ``PutOp``, done only while the item is still the one that was read (see ``commands.Put``)."""
+
+    put: PutOp
+    expected: int
+
+
+AnyOp = GetOp | SearchOp | PutOp | ListNamespacesOp | ModalSearchOp | ConditionalPutOp | Count | Forget | Sweep
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a batch will do.
+
+    ``commands`` are the reads and the last write of each key; ``answers[i]`` is the position of the command that
+    answers operation ``i``, or None. ``texts`` and ``queries`` say what to embed for the command at a position.
+    """
+
+    commands: list[Command] = field(default_factory=list)
+    answers: list[int | None] = field(default_factory=list)
+    texts: dict[int, list[str]] = field(default_factory=dict)
+    queries: dict[int, str] = field(default_factory=dict)
+
+
+def make_plan(ops: Iterable[Any], index: IndexSettings | None) -> Plan:
+    """Return the plan of a batch.
+
+    Raises:
+        InvalidNamespaceError, InvalidArgumentError: An operation breaks a rule; nothing has run.
+    """
+    plan = Plan()
+    writes: dict[tuple[str, str], tuple[Put | Delete, list[str]]] = {}
+    for op in ops:
+        answer: int | None = len(plan.commands)
+        if isinstance(op, GetOp):
+            plan.commands.append(_get(op))
+        elif isinstance(op, SearchOp):
+            _add_search(plan, ModalSearchOp(op), index)
+        elif isinstance(op, PutOp):
+            _add_write(writes, op, index, None)
+            answer = None
+        elif isinstance(op, ListNamespacesOp):
+            plan.commands.append(_list_namespaces(op))
+        elif isinstance(op, ModalSearchOp):
+            _add_search(plan, op, index)
+        elif isinstance(op, ConditionalPutOp):
+            _add_write(writes, op.put, index, op.expected)
+        elif isinstance(op, (Count, Forget, Sweep)):
+            plan.commands.append(op)
+        else:
+            raise InvalidArgumentError(f"Not an operation of a store: {op!r}.")
+        plan.answers.append(answer)
+    for command, texts in writes.values():
+        if texts:
+            plan.texts[len(plan.commands)] = texts
+        plan.commands.append(command)
+    return plan
+
+
+def _get(op: GetOp) -> Get:
+    return Get(namespaces.to_text(op.namespace), _key(op.key), bool(op.refresh_ttl))
+
+
+def _add_search(plan: Plan, op: ModalSearchOp, index: IndexSettings | None) -> None:
+    search = op.search
+    checked_mode(op.mode)
+    query = search.query
+    if query is not None and not isinstance(query, str):
+        raise InvalidArgumentError(f"query must be text or None, not {query!r}.")
+    min_score = op.min_score
+    if min_score is not None and (not isinstance(min_score, (int, float)) or isinstance(min_score, bool)):
+        raise InvalidArgumentError(f"min_score must be a number or None, not {min_score!r}.")
+    if index is not None and query:
+        plan.queries[len(plan.commands)] = query
+    plan.commands.append(
+        Search(
+            prefix=namespaces.to_text(search.namespace_prefix, empty_allowed=True),
+            where=parse_filter(search.filter),
+            limit=_count("limit", search.limit),
+            offset=_count("offset", search.offset),
+            refresh_ttl=bool(search.refresh_ttl),
+            min_score=min_score,
+        )
+    )
+
+
+def _add_write(
+    writes: dict[tuple[str, str], tuple[Put | Delete, list[str]]],
+    op: PutOp,
+    index: IndexSettings | None,
+    expected: int | None,
+) -> None:
+    address = namespaces.to_text(op.namespace), _key(op.key)
+    paths = checked_paths(op.index)
+    ttl_minutes = checked_ttl(op.ttl)
+    write: Put | Delete
+    texts: list[str] = []
+    if op.value is None:
+        write = Delete(*address)
+    else:
+        value = values.encode(op.value)
+        if index is not None and paths != ():
+            # Read back what is stored: what is indexed is what a reader will see.
+            texts = texts_of(values.decode(value), index.fields if paths is None else paths)
+        write = Put(*address, value, ttl_minutes, None, tuple([text_hash(text) for text in texts]), expected)
+    writes.pop(address, None)  # the last write of a key takes its place in the order, too
+    writes[address] = write, texts
+
+
+def _list_namespaces(op: ListNamespacesOp) -> ListNamespaces:
+    patterns = []
+    for condition in op.match_conditions or ():
+        if condition.match_type not in ("prefix", "suffix"):
+            raise InvalidArgumentError(f"match_type must be 'prefix' or 'suffix', not {condition.match_type!r}.")
+        labels = namespaces.checked(condition.path, empty_allowed=True)
+        patterns.append(namespaces.Pattern(labels, at_end=condition.match_type == "suffix"))
+    return ListNamespaces(
+        patterns=tuple(patterns),
+        max_depth=namespaces.checked_depth(op.max_depth),
+        limit=_count("limit", op.limit),
+        offset=_count("offset", op.offset),
+    )
+
+
+def _key(key: Any) -> str:
+    return escape(key if isinstance(key, str) else str(key))
+
+
+def _count(name: str, number: Any) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise InvalidArgumentError(f"{name} must be a whole number, not {number!r}.")
+    if number < 0:
+        raise InvalidArgumentError(f"{name} must not be negative: {number}.")
+    return min(number, _LARGEST)

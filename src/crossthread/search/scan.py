@@ -1,0 +1,143 @@
+"""Exact search over vectors in memory: the best items of a block, in rank order. Pure; every engine ranks with it.
+
+Two passes. The first is one float32 matrix product, which runs at the speed of memory but rounds differently from row
+to row. The second scores the few rows that can still be among the best again in float64, one row like the other, so
+that equal vectors score exactly equal wherever they stand.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crossthread.search.vectors import Vectors, from_bytes
+
+_CHUNK = 4096  # rows rescored at a time: 4096 x 1536 float64 are 50 MB
+
+
+class Block(NamedTuple):
+    """The vectors of some items, packed for scanning.
+
+    ``ids`` (m,) int64 and ``stamps`` (m,) int64 (``updated_at``) describe the items. ``matrix``
+    (n, dims) holds their vectors, item after item; those of item ``i`` start at row ``starts[i]``. ``starts`` is None
+    where every item has exactly one.
+    """
+
+    ids: npt.NDArray[np.int64]
+    stamps: npt.NDArray[np.int64]
+    matrix: Vectors
+    starts: npt.NDArray[np.int64] | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the block keeps in memory."""
+        starts = 0 if self.starts is None else self.starts.nbytes
+        return self.matrix.nbytes + self.ids.nbytes + self.stamps.nbytes + starts
+
+
+class Hit(NamedTuple):
+    """An item found: its id, its score in [-1, 1] and its stamp; sorted by `rank`."""
+
+    id: int
+    score: float
+    stamp: int
+
+
+def pack(ids: list[int], stamps: list[int], vectors: list[bytes], dims: int) -> Block:
+    """Return the block of items whose vectors are given as bytes, a blob an item."""
+    row_bytes = 4 * dims
+    matrix = from_bytes(b"".join(vectors)).reshape(-1, dims)
+    starts = None
+    if matrix.shape[0] != len(ids):
+        counts = np.fromiter((len(blob) // row_bytes for blob in vectors), dtype=np.int64, count=len(vectors))
+        starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    return Block(np.array(ids, dtype=np.int64), np.array(stamps, dtype=np.int64), matrix, starts)
+
+
+def best(
+    block: Block,
+    query: Vectors,
+    count: int,
+    *,
+    allowed: npt.NDArray[np.int64] | None = None,
+    min_score: float | None = None,
+) -> list[Hit]:
+    """Return the ``count`` best items of a block in rank order.
+
+    Args:
+        block: The items to search.
+        query: One unit vector, shape (dims,).
+        count: How many at the most.
+        allowed: Only these ids, where given.
+        min_score: Only items with at least this score, where given.
+    """
+    if not len(block.ids) or count <= 0:
+        return []
+    approximate = block.matrix @ query
+    if block.starts is not None:
+        approximate = np.maximum.reduceat(approximate, block.starts)
+    if allowed is not None:
+        positions = np.flatnonzero(np.isin(block.ids, allowed, assume_unique=True))
+        approximate = approximate[positions]
+    else:
+        positions = None
+    candidates = _contenders(approximate, count, margin=_rounding(block.matrix.shape[1]))
+    if positions is not None:
+        candidates = positions[candidates]
+    scores = _exact(block, query, candidates)
+    stamps = block.stamps[candidates]
+    order = np.lexsort((-stamps, -scores))[:count]
+    hits = [
+        Hit(id_, score, stamp)
+        for id_, score, stamp in zip(
+            block.ids[candidates[order]].tolist(), scores[order].tolist(), stamps[order].tolist(), strict=True
+        )
+    ]
+    return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
+
+
+def rank(hits: list[Hit]) -> list[Hit]:
+    """Return hits in rank order: the highest score first, of equal scores the later write first."""
+    return sorted(hits, key=lambda hit: (-hit.score, -hit.stamp))
+
+
+def _rounding(dims: int) -> float:
+    """Twice the most that a float32 dot product of two unit vectors can be off.
+
+    Source: the bound ``n * u`` of Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.1.
+    """
+    return 2 * dims * 2.0**-24
+
+
+def _contenders(approximate: Vectors, count: int, margin: float) -> npt.NDArray[np.intp]:
+    """Return the positions whose exact score may be among the ``count`` best."""
+    if count >= len(approximate):
+        return np.arange(len(approximate))
+    threshold = np.partition(approximate, len(approximate) - count)[len(approximate) - count]
+    return np.flatnonzero(approximate >= threshold - margin)
+
+
+def _exact(block: Block, query: Vectors, items: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return the float64 cosine of each of these items with the query: the best of each item's vectors."""
+    wide = query.astype(np.float64)
+    if block.starts is None:
+        return _dots(block.matrix, items, wide)
+    ends = np.append(block.starts[1:], len(block.matrix))
+    first, last = block.starts[items], ends[items]
+    rows = np.concatenate([np.arange(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True)] or [items])
+    scores = _dots(block.matrix, rows, wide)
+    offsets = np.concatenate(([0], np.cumsum(last - first)[:-1])) if len(items) else items
+    return np.maximum.reduceat(scores, offsets) if len(items) else scores
+
+
+def _dots(matrix: Vectors, rows: npt.NDArray[np.intp], query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the dot product of each row with the query, each summed in the same order."""
+    scores = np.empty(len(rows), dtype=np.float64)
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        # A product and a sum along the row, not a matrix product: BLAS sums rows differently by their position.
+        scores[start : start + _CHUNK] = (matrix[part].astype(np.float64) * query).sum(axis=1)
+    # Rounding may leave [-1, 1] by an ulp; adding 0.0 turns -0.0 into 0.0.
+    return np.clip(scores, -1.0, 1.0) + 0.0

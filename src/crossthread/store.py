@@ -1,0 +1,437 @@
+"""MemoryStore: the BaseStore that users hold. Turns calls into programs and drives them; knows no engine by name."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import random
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, cast
+
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import (
+    NOT_PROVIDED,
+    BaseStore,
+    Item,
+    NotProvided,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+)
+
+from crossthread import namespaces
+from crossthread._clock import Clock
+from crossthread._program import Program, adrive, drive
+from crossthread.batch import Embed, run_batch
+from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
+from crossthread.engines.base import Engine, VectorSpace
+from crossthread.engines.registry import engine_for
+from crossthread.errors import InvalidArgumentError
+from crossthread.filters.parse import parse_filter
+from crossthread.operations.commands import Batch, Count, Forget, Sweep
+from crossthread.operations.plan import ModalSearchOp
+from crossthread.settings import IndexConfig, Mode, parse_index
+from crossthread.sweeper import Sweeper
+from crossthread.ttl import TTLConfig, checked_ttl, omits_expired, parse_ttl
+from crossthread.update import Call, Pause, run_update
+
+_SWEEP_MINUTES = 5.0  # LangGraph's default for a sweeper started by hand
+
+
+class MemoryStore(BaseStore):
+    """A LangGraph store that lasts: one local file (or memory, or another engine) with exact semantic search.
+
+    One object serves sync and async callers, any thread and any event loop; several processes may open one file. It is
+    open when it is made, and works as ``with`` and ``async with``.
+
+    Args:
+        url: ``":memory:"`` (default), the path of a file, which is created where it does not exist, or a URL such as
+            ``sqlite:///agent.db``. An `Engine` object is used as it is.
+        index: What is searchable by ``query=`` and how, see `IndexConfig`; without it queries are ignored, as LangGraph
+            documents.
+        ttl: How long items live, see `TTLConfig`; without it they live until they are deleted, unless a put says
+            otherwise.
+        clock: For tests: returns the present as microseconds since 1970 (see ``crossthread.testing.ManualClock``).
+
+    Raises:
+        ConfigurationError: The url, index or ttl cannot be used.
+        StoreError: The file cannot be opened, or belongs to a newer release.
+        IndexMismatchError: The file's vectors are of another model, or have other dimensions.
+
+    Example:
+        >>> store = MemoryStore()
+        >>> store.put(("memories", "ada"), "food", {"text": "likes pizza"})
+        >>> store.get(("memories", "ada"), "food").value
+        {'text': 'likes pizza'}
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str] | Engine = ":memory:",
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._index = parse_index(index)
+        self._embedder = as_embedder(self._index) if self._index is not None else None
+        self.index_config: dict[str, Any] | None = dict(index) if index is not None else None
+        self.ttl_config: TTLConfig | None = parse_ttl(ttl)  # type: ignore[assignment]  # ours allows a fraction
+        self._sweeper: Sweeper | None = None
+        self._engine = url if isinstance(url, Engine) else engine_for(url, clock=clock)
+        try:
+            self.setup()
+        except BaseException:
+            self._engine.close()
+            raise
+        if self.ttl_config is not None and self.ttl_config.get("sweep_interval_minutes"):
+            self.start_ttl_sweeper()
+
+    @classmethod
+    def from_conn_string(
+        cls,
+        conn_string: str | os.PathLike[str],
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+    ) -> Self:
+        """Open a store as LangGraph's stores are opened: ``with MemoryStore.from_conn_string("agent.db") as store``.
+
+        What it returns is the store itself, open, for ``with`` and ``async with`` alike. Arguments and errors are those
+        of `MemoryStore`.
+        """
+        return cls(conn_string, index=index, ttl=ttl)
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """The store's embeddings as a LangChain object, or None without ``index``."""
+        embedder = self._embedder
+        if embedder is None:
+            return None
+        if isinstance(embedder, LangChainEmbedder):
+            return embedder.embeddings
+        from langgraph.store.base import ensure_embeddings
+
+        assert self._index is not None
+        return ensure_embeddings(cast(Any, self._index.embed))
+
+    # Opening and closing
+
+    def setup(self) -> None:
+        """Create or migrate the database. Opening a store has done it; doing it again changes nothing."""
+        settings, embedder = self._index, self._embedder
+        if settings is None or embedder is None:
+            self._engine.open(VectorSpace())
+        else:
+            self._engine.open(VectorSpace(embedder.model, settings.dims))
+
+    async def asetup(self) -> None:
+        """Do what `setup` does, without blocking the event loop."""
+        await asyncio.to_thread(self.setup)
+
+    def close(self) -> None:
+        """Stop the sweeper, finish what is under way and close every connection; may be called twice."""
+        self.stop_ttl_sweeper()
+        self._engine.close()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without blocking the event loop."""
+        await asyncio.to_thread(self.stop_ttl_sweeper)
+        await self._engine.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # Everything is a batch
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Run operations together: reads see the state before, then all writes happen or none.
+
+        Returns:
+            A result for each operation, in order; None for puts.
+
+        Raises:
+            InvalidNamespaceError, InvalidArgumentError: An operation breaks a rule.
+            EmbeddingError: The embedder returned something that is not its vectors.
+            StoreError: The engine refused. Whatever is raised, nothing of the batch was written.
+        """
+        return drive(self._program(ops), self._perform)
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Do what `batch` does, without blocking the event loop."""
+        return await adrive(self._program(ops), self._aperform)
+
+    def _program(self, ops: Iterable[Any]) -> Program[list[Any]]:
+        return run_batch(ops, self._index, self._dims, omits_expired(self._ttl))
+
+    @property
+    def _dims(self) -> int | None:
+        return self._engine.space.dims or (self._index.dims if self._index is not None else None)
+
+    @property
+    def _ttl(self) -> TTLConfig | None:
+        return self.ttl_config
+
+    def _perform(self, request: Any) -> Any:
+        match request:
+            case Batch():
+                return self._engine.run(request)
+            case Embed(documents, queries):
+                assert self._embedder is not None
+                return self._embedder.embed(documents, queries)
+            case Call(function, argument):
+                result = function(argument)
+                if inspect.iscoroutine(result):
+                    result.close()
+                    raise TypeError("change is an async function; use aupdate() for it.")
+                return result
+            case Pause(seconds):
+                return time.sleep(seconds)
+            case _:
+                raise AssertionError(f"unknown request: {request!r}")
+
+    async def _aperform(self, request: Any) -> Any:
+        match request:
+            case Batch():
+                return await self._engine.arun(request)
+            case Embed(documents, queries):
+                assert self._embedder is not None
+                return await self._embedder.aembed(documents, queries)
+            case Call(function, argument):
+                result = function(argument)
+                return await result if inspect.isawaitable(result) else result
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
+            case _:
+                raise AssertionError(f"unknown request: {request!r}")
+
+    def _one(self, op: Any) -> Any:
+        return drive(self._program([op]), self._perform)[0]
+
+    async def _aone(self, op: Any) -> Any:
+        return (await adrive(self._program([op]), self._aperform))[0]
+
+    # Searching, with more to say than BaseStore has room for
+
+    def search(
+        self,
+        namespace_prefix: tuple[str, ...],
+        /,
+        *,
+        query: str | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        limit: int = 10,
+        offset: int = 0,
+        refresh_ttl: bool | None = None,
+        mode: Mode | None = None,
+        min_score: float | None = None,
+    ) -> list[SearchItem]:
+        """Find items below a namespace.
+
+        Args:
+            namespace_prefix: Labels that the items' namespaces begin with; ``()`` is the whole store.
+            query: Text to search by; needs ``index``. Without it: the newest first.
+            filter: Conditions on the values, see the contract's filter table.
+            limit: How many at the most.
+            offset: How many to skip.
+            refresh_ttl: Whether to renew the life of the items returned; None: as ``ttl["refresh_on_read"]`` says.
+            mode: How to answer the query; None: as ``index["mode"]`` says.
+            min_score: Leave out hits with a lower score.
+
+        Returns:
+            The hits in order, each with its ``score`` in [-1, 1] (cosine similarity; None without a query).
+
+        Raises:
+            InvalidNamespaceError, InvalidFilterError, InvalidArgumentError: An argument breaks a rule.
+            EmbeddingError: The embedder returned something that is not a vector of this store.
+            StoreError: The engine refused.
+        """
+        op = self._search_op(namespace_prefix, filter, limit, offset, query, refresh_ttl)
+        return cast(list[SearchItem], self._one(ModalSearchOp(op, mode, min_score)))
+
+    async def asearch(
+        self,
+        namespace_prefix: tuple[str, ...],
+        /,
+        *,
+        query: str | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        limit: int = 10,
+        offset: int = 0,
+        refresh_ttl: bool | None = None,
+        mode: Mode | None = None,
+        min_score: float | None = None,
+    ) -> list[SearchItem]:
+        """Do what `search` does, without blocking the event loop."""
+        op = self._search_op(namespace_prefix, filter, limit, offset, query, refresh_ttl)
+        return cast(list[SearchItem], await self._aone(ModalSearchOp(op, mode, min_score)))
+
+    def _search_op(
+        self, prefix: Any, filter_: Any, limit: int, offset: int, query: str | None, refresh_ttl: bool | None
+    ) -> SearchOp:
+        if refresh_ttl is None:
+            refresh_ttl = True if self._ttl is None else self._ttl.get("refresh_on_read", True)
+        return SearchOp(prefix, filter_, limit, offset, query, refresh_ttl)
+
+    # Beyond BaseStore
+
+    def forget(self, namespace_prefix: tuple[str, ...]) -> int:
+        """Erase every item in a namespace and all namespaces below it.
+
+        Args:
+            namespace_prefix: Labels that the items' namespaces begin with; ``()`` erases the whole store.
+
+        Returns:
+            How many items there were.
+        """
+        return cast(int, self._one(Forget(namespaces.to_text(namespace_prefix, empty_allowed=True))))
+
+    async def aforget(self, namespace_prefix: tuple[str, ...]) -> int:
+        """Do what `forget` does, without blocking the event loop."""
+        return cast(int, await self._aone(Forget(namespaces.to_text(namespace_prefix, empty_allowed=True))))
+
+    def count(self, namespace_prefix: tuple[str, ...] = (), *, filter: dict[str, Any] | None = None) -> int:  # noqa: A002
+        """Return how many items below a namespace match a filter (see `search`)."""
+        return cast(int, self._one(_count(namespace_prefix, filter)))
+
+    async def acount(self, namespace_prefix: tuple[str, ...] = (), *, filter: dict[str, Any] | None = None) -> int:  # noqa: A002
+        """Do what `count` does, without blocking the event loop."""
+        return cast(int, await self._aone(_count(namespace_prefix, filter)))
+
+    def update(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        *,
+        default: dict[str, Any] | NotProvided = NOT_PROVIDED,
+        index: Any = None,
+        ttl: float | NotProvided | None = NOT_PROVIDED,
+    ) -> Item:
+        """Read an item, change it and write it back, so that of two updates at once none is lost.
+
+        Args:
+            namespace: Where the item is.
+            key: Its key.
+            change: Gets a copy of the value and returns the new one. It may be called again with a newer value when
+                somebody else wrote in between, so it should do nothing else.
+            default: The value to start from where there is no item.
+            index: As in ``put``.
+            ttl: As in ``put``.
+
+        Returns:
+            The item as written.
+
+        Raises:
+            ItemNotFoundError: There is no item, and no default.
+            InvalidValueError: ``change`` returned something that cannot be stored. What ``change`` itself raises comes
+                through. In each case nothing was written.
+        """
+        return drive(self._update_program(namespace, key, change, default, index, ttl), self._perform)
+
+    async def aupdate(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]] | Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
+        *,
+        default: dict[str, Any] | NotProvided = NOT_PROVIDED,
+        index: Any = None,
+        ttl: float | NotProvided | None = NOT_PROVIDED,
+    ) -> Item:
+        """Do what `update` does, without blocking the event loop; ``change`` may be async."""
+        return await adrive(self._update_program(namespace, key, change, default, index, ttl), self._aperform)
+
+    def _update_program(
+        self, namespace: Any, key: str, change: Any, default: Any, index: Any, ttl: Any
+    ) -> Program[Item]:
+        if isinstance(ttl, NotProvided):
+            ttl = self._ttl.get("default_ttl") if self._ttl else None
+        op = PutOp(namespaces.checked(namespace), key, {}, index=index, ttl=ttl)
+        _refuse_reserved(op.namespace)
+        return run_update(op, change, default, self._program, random.random)
+
+    # Expiry
+
+    def sweep_ttl(self) -> int:
+        """Erase every expired item and return how many there were."""
+        return cast(int, self._one(Sweep()))
+
+    async def asweep_ttl(self) -> int:
+        """Do what `sweep_ttl` does, without blocking the event loop."""
+        return cast(int, await self._aone(Sweep()))
+
+    def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> Future[None]:
+        """Sweep in the background until `stop_ttl_sweeper` or `close`; where it already runs, that goes on.
+
+        Args:
+            sweep_interval_minutes: Minutes between two sweeps; None: what ``ttl_config`` says at the time, or 5.
+
+        Returns:
+            A future that ends with the sweeper; cancelling it stops the sweeper.
+        """
+        if sweep_interval_minutes is not None and not checked_ttl(sweep_interval_minutes):
+            raise InvalidArgumentError(f"sweep_interval_minutes must be above 0, not {sweep_interval_minutes!r}.")
+        if self._sweeper is None or not self._sweeper.running:
+            self._sweeper = _sweeper(self, sweep_interval_minutes)
+        return self._sweeper.done
+
+    def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
+        """Stop the background sweep; return whether it has stopped within ``timeout`` seconds (None: wait for it)."""
+        if self._sweeper is None:
+            return True
+        stopped = self._sweeper.stop(timeout)
+        if stopped:
+            self._sweeper = None
+        return stopped
+
+
+def _count(prefix: Any, filter_: Any) -> Count:
+    return Count(namespaces.to_text(prefix, empty_allowed=True), parse_filter(filter_))
+
+
+def _refuse_reserved(namespace: tuple[str, ...]) -> None:
+    if namespace[0] == "langgraph":
+        from langgraph.store.base import InvalidNamespaceError
+
+        raise InvalidNamespaceError(f'Root label for namespace cannot be "langgraph". Got: {namespace}')
+
+
+def _sweeper(store: MemoryStore, minutes: float | None) -> Sweeper:
+    """Start a sweeper that does not keep a forgotten store alive, and ends with it."""
+    reference = weakref.ref(store)
+
+    def sweep() -> int:
+        alive = reference()
+        return alive.sweep_ttl() if alive is not None else 0
+
+    def interval_minutes() -> float:
+        alive = reference()
+        config = alive._ttl if alive is not None else None
+        return minutes or (config or {}).get("sweep_interval_minutes") or _SWEEP_MINUTES
+
+    sweeper = Sweeper(sweep, interval_minutes)
+    weakref.finalize(store, sweeper.signal)
+    return sweeper

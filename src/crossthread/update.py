@@ -1,0 +1,78 @@
+"""The update program: an atomic read-modify-write by compare-and-set, the same on every engine, sync and async.
+
+No lock is held while the caller's function or the embedder runs; the write is refused where somebody else wrote in
+between, and then everything is done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, cast
+
+from langgraph.store.base import GetOp, Item, NotProvided, PutOp
+
+from crossthread import values
+from crossthread._clock import to_microseconds
+from crossthread._program import Program
+from crossthread.errors import InvalidValueError, ItemNotFoundError
+from crossthread.operations.commands import ABSENT, Conflict
+from crossthread.operations.plan import ConditionalPutOp
+
+_FIRST_PAUSE_SECONDS = 0.0005
+_LONGEST_PAUSE_SECONDS = 0.05
+
+
+class Call(NamedTuple):
+    """The request to call a user's function with one argument; answered with what it returns."""
+
+    function: Callable[[Any], Any]
+    argument: Any
+
+
+class Pause(NamedTuple):
+    """The request to wait for some seconds."""
+
+    seconds: float
+
+
+def run_update(
+    op: PutOp,
+    change: Callable[[Any], Any],
+    default: Any,
+    run: Callable[[Iterable[Any]], Program[list[Any]]],
+    chance: Callable[[], float],
+) -> Program[Item]:
+    """Change one item atomically and return it as written.
+
+    Args:
+        op: Namespace, key, index and ttl of the write; its value is not used.
+        change: Gets a fresh copy of the value, returns the new one.
+        default: The value where there is no item, or ``NOT_PROVIDED``.
+        run: Makes the program of a batch.
+        chance: A random number in [0, 1), which spreads those who try again.
+
+    Raises:
+        ItemNotFoundError: There is no item, and no default.
+        InvalidValueError: ``change`` returned something that cannot be stored.
+    """
+    longest = _FIRST_PAUSE_SECONDS
+    while True:
+        (item,) = yield from run([GetOp(op.namespace, op.key, refresh_ttl=False)])
+        if item is not None:
+            value, expected = item.value, to_microseconds(item.updated_at)
+        elif isinstance(default, NotProvided):
+            raise ItemNotFoundError(
+                f"There is no item {op.key!r} in {op.namespace!r}; give default= to start from one."
+            )
+        else:
+            value, expected = values.decode(values.encode(default)), ABSENT
+        new = yield Call(change, value)
+        if new is None:
+            raise InvalidValueError("value: change must return the new value, and returned None")
+        try:
+            (item,) = yield from run([ConditionalPutOp(op._replace(value=new), expected)])
+        except Conflict:
+            yield Pause(longest * chance())
+            longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
+        else:
+            return cast(Item, item)

@@ -1,0 +1,105 @@
+"""Values: what may be stored, as the JSON text that engines keep. The only JSON encoder and decoder of the package.
+
+A value that is kept as text shares no object with its caller, and every engine that holds the text holds the value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from crossthread._text import unholdable
+from crossthread.errors import InvalidValueError
+
+MAX_DEPTH = 200
+"""Levels of nesting a value may have. Python, SQLite and PostgreSQL each give up somewhere above, each elsewhere."""
+
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
+_decode = json.JSONDecoder().raw_decode  # what `encode` wrote has no white space around it to look for
+
+
+class _Invalid(Exception):  # noqa: N818 - never leaves this module
+    """Carries the reason up the walk while the path is put together."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.path = ""
+
+
+def encode(value: Any) -> str:
+    """Return the JSON text of a value.
+
+    Args:
+        value: A mapping with string keys; inside it ``str``, ``int`` of 64 bits, finite ``float``, ``bool``, ``None``,
+            lists and dicts (and subclasses of these, which come back as the plain type).
+
+    Raises:
+        InvalidValueError: Something in it is not JSON, or not every engine can hold it; the message names the path.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidValueError(f"value: must be a dict with string keys, not {_name(value)}")
+    if not isinstance(value, dict):
+        value = dict(value)
+    try:
+        _check(value, 1)
+    except _Invalid as invalid:
+        raise InvalidValueError(f"value{invalid.path}: {invalid.reason}") from None
+    return _encode(value)
+
+
+def decode(text: str) -> Any:
+    """Return a fresh object for JSON text that `encode` made."""
+    return _decode(text)[0]
+
+
+def _check(node: Any, depth: int) -> None:
+    if isinstance(node, str):
+        _check_text(node)
+    elif node is None or isinstance(node, bool):
+        pass
+    elif isinstance(node, int):
+        if not INT_MIN <= node <= INT_MAX:
+            raise _Invalid(f"{node if abs(node) < 10**40 else 'this integer'} does not fit into 64 bits")
+    elif isinstance(node, float):
+        if not math.isfinite(node):
+            raise _Invalid(f"{node} is not JSON; numbers must be finite")
+    elif isinstance(node, (dict, list)):
+        if depth > MAX_DEPTH:
+            raise _Invalid(f"nested deeper than {MAX_DEPTH} levels (or contains itself)")
+        _check_inside(node, depth)
+    elif isinstance(node, tuple):
+        raise _Invalid("tuple is not JSON, it would come back as a list; use a list")
+    else:
+        raise _Invalid(f"{_name(node)} is not JSON")
+
+
+def _check_inside(node: dict[Any, Any] | list[Any], depth: int) -> None:
+    entries = node.items() if isinstance(node, dict) else enumerate(node)
+    for step, child in entries:
+        try:
+            if isinstance(node, dict):
+                if not isinstance(step, str):
+                    raise _Invalid(f"keys must be strings, not {_name(step)}")
+                _check_text(step)
+            _check(child, depth + 1)
+        except _Invalid as invalid:
+            # Deep paths are cut: a message with two hundred steps helps nobody.
+            if len(invalid.path) < 200:
+                invalid.path = f"[{step!r}]{invalid.path}"
+            raise
+
+
+def _check_text(text: str) -> None:
+    bad = unholdable(text)
+    if bad is not None:
+        raise _Invalid(
+            f"text holds {'NUL' if bad == chr(0) else f'the lone surrogate {bad!r}'}, which cannot be stored"
+        )
+
+
+def _name(thing: Any) -> str:
+    return type(thing).__name__
