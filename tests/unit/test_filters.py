@@ -189,8 +189,10 @@ operators = st.one_of(
 )
 filters = st.recursive(
     st.dictionaries(field_names, operators, max_size=2),
-    lambda inner: st.builds(lambda word, parts: {word: parts}, st.sampled_from(["$and", "$or"]), st.lists(inner))
-    | st.builds(lambda part: {"$not": part}, inner),
+    lambda inner: (
+        st.builds(lambda word, parts: {word: parts}, st.sampled_from(["$and", "$or"]), st.lists(inner))
+        | st.builds(lambda part: {"$not": part}, inner)
+    ),
     max_leaves=4,
 )
 
@@ -209,5 +211,10 @@ def test_sql_never_hides_an_item_that_matches(item, filter_):
 
 
 def test_sql_narrows_where_it_can():
-    for filter_ in ({"kind": "note"}, {"a.b": {"$gt": 3}}, {"$or": [{"a": 1}, {"b": True}]}, {"k": {"$in": ["x", "y"]}}):
+    for filter_ in (
+        {"kind": "note"},
+        {"a.b": {"$gt": 3}},
+        {"$or": [{"a": 1}, {"b": True}]},
+        {"k": {"$in": ["x", "y"]}},
+    ):
         assert narrowing(parse_filter(filter_)) != ANY

@@ -127,7 +127,8 @@ class Batch(NamedTuple):
     @property
     def writes(self) -> bool:
         """Whether any command changes the store."""
-        return any(isinstance(command, WRITES) for command in self.commands)
+        # Writes stand behind the reads (see `operations.plan`), so the last command tells.
+        return bool(self.commands) and isinstance(self.commands[-1], WRITES)
 
 
 class Conflict(Exception):  # noqa: N818 - not an error of the caller: the store reads again and retries

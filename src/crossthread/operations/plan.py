@@ -88,7 +88,7 @@ def make_plan(ops: Iterable[Any], index: IndexSettings | None) -> Plan:
             _add_search(plan, op, index)
         elif isinstance(op, ConditionalPutOp):
             _add_write(writes, op.put, index, op.expected)
-        elif isinstance(op, (Count, Forget, Sweep)):
+        elif isinstance(op, (Count, Forget, Sweep)):  # each stands alone in its batch
             plan.commands.append(op)
         else:
             raise InvalidArgumentError(f"Not an operation of a store: {op!r}.")

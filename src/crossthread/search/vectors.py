@@ -6,6 +6,7 @@ cosine of two stored vectors is their dot product.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -56,24 +57,42 @@ def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
             raise EmbeddingError(
                 f"The embedder returned a vector of {got} where {wanted or 'at least 1'} were expected."
             )
-    matrix = np.array(rows, dtype=np.float64)
+    matrix = rows[0].astype(np.float64).reshape(1, -1) if len(rows) == 1 else np.array(rows, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", matrix, matrix)
+    if not (np.isfinite(squares).all() and squares.min() > _SAFE):
+        return _unusual(matrix)
+    return (matrix / np.sqrt(squares)[:, np.newaxis]).astype(np.float32)
+
+
+_SAFE = 1e-200  # squares below lose digits, or were zero
+
+
+def _unusual(matrix: npt.NDArray[np.float64]) -> Vectors:
+    """Return unit vectors where some row is zero, or so short or long that its squares leave float64."""
     if not np.isfinite(matrix).all():
         text, position = np.argwhere(~np.isfinite(matrix))[0]
         raise EmbeddingError(
             f"The embedder returned {matrix[text, position]} at position {position} of vector {text}; "
             "numbers must be finite."
         )
-    # Dividing by the largest number first keeps the squares inside float64 for any finite vector.
     largest = np.abs(matrix).max(axis=1, keepdims=True)
-    matrix /= np.where(largest > 0, largest, 1.0)
+    matrix = matrix / np.where(largest > 0, largest, 1.0)
     length = np.linalg.norm(matrix, axis=1, keepdims=True)
-    matrix /= np.where(length > 0, length, 1.0)
-    return matrix.astype(np.float32)
+    return (matrix / np.where(length > 0, length, 1.0)).astype(np.float32)
+
+
+def _row(row: Any) -> npt.NDArray[Any]:
+    if isinstance(row, list):
+        try:
+            return np.frombuffer(array("d", row))  # a third of the time that numpy takes for a list of floats
+        except TypeError:
+            pass
+    return row if isinstance(row, np.ndarray) else np.array(row, dtype=np.float64)
 
 
 def _rows(raw: Any) -> list[npt.NDArray[Any]]:
     try:
-        rows = [np.asarray(row) if isinstance(row, np.ndarray) else np.asarray(row, dtype=np.float64) for row in raw]
+        rows = [_row(row) for row in raw]
     except (TypeError, ValueError) as error:
         raise EmbeddingError(f"The embedder returned something that is not a list of vectors: {error}") from error
     for row in rows:

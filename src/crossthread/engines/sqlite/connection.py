@@ -21,6 +21,8 @@ from crossthread.errors import (
 OLDEST = (3, 38, 0)  # the first release with JSON functions in every build; RETURNING came with 3.35
 BUSY_SECONDS = 30.0
 
+_HEADER = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3
+
 
 def create_private(path: Path) -> None:
     """Create an empty file that only its owner can read, where there is none: memories are personal data.
@@ -40,6 +42,22 @@ def create_private(path: Path) -> None:
         pass
     except OSError as error:
         raise StoreUnavailableError(f"{path} cannot be created: {error.strerror}.") from error
+
+
+def check_header(path: Path) -> None:
+    """Refuse a file that holds something else: SQLite itself takes a very short one for empty, and writes over it.
+
+    Raises:
+        StoreCorruptError: It is neither empty nor a SQLite database.
+        StoreUnavailableError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(len(_HEADER))
+    except OSError as error:
+        raise StoreUnavailableError(f"{path} cannot be read: {error.strerror}.") from error
+    if header and header != _HEADER:
+        raise StoreCorruptError(f"{path} is not a crossthread store (not a SQLite database). It was left as it was.")
 
 
 def is_read_only(path: Path) -> bool:

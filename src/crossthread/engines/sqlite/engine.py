@@ -85,11 +85,12 @@ class SQLiteEngine(BlockingEngine):
             self._pool.read_only = sqlite.is_read_only(self.path)
             if not self._pool.read_only:
                 sqlite.create_private(self.path)
+            sqlite.check_header(self.path)
             connection = self._pool.borrow()
             try:
                 with sqlite.mapped_errors(self.path):
                     self._migrate(connection)
-                    _, _, model, dims = connection.execute(queries.STATE).fetchone()
+                    *_, model, dims = connection.execute(queries.STATE).fetchone()
             finally:
                 self._pool.give_back(connection)
             self.space = VectorSpace(model, dims).agreed(space, str(self.path))
@@ -201,23 +202,24 @@ class SQLiteEngine(BlockingEngine):
         """Carry out entries in one transaction; one that fails is taken back alone and keeps its error."""
         connection = self._pool.borrow()
         try:
-            with sqlite.mapped_errors(self.path):
-                connection.execute("BEGIN IMMEDIATE")
-                self._cache.begin_commit()
-                try:
-                    transaction = Transaction(connection, self.clock(), self._named)
-                    if len(entries) == 1:
-                        entries[0].outcome = entries[0].work(transaction)
-                    else:
-                        self._each_alone(transaction, entries)
-                    version = transaction.finish()
-                    connection.execute("COMMIT")
-                except BaseException:
-                    self._cache.cancel_commit()
-                    _roll_back(connection)
-                    raise
-                self._cache.end_commit(transaction.version, version, transaction.touched, transaction.forgotten)
-                self.space = transaction.space
+            connection.execute("BEGIN IMMEDIATE")
+            self._cache.begin_commit()
+            try:
+                transaction = Transaction(connection, self.clock(), self._named)
+                if len(entries) == 1:
+                    entries[0].outcome = entries[0].work(transaction)
+                else:
+                    self._each_alone(transaction, entries)
+                version = transaction.finish()
+                connection.execute("COMMIT")
+            except BaseException:
+                self._cache.cancel_commit()
+                _roll_back(connection)
+                raise
+            self._cache.end_commit(transaction.before, version, transaction.touched, transaction.forgotten)
+            self.space = transaction.space
+        except sqlite3.Error as error:
+            raise sqlite.as_store_error(error, self.path) from error
         finally:
             self._pool.give_back(connection)
 

@@ -10,7 +10,12 @@ from typing import Any
 
 from crossthread import namespaces
 
-STATE = "SELECT version, last_write, model, dims FROM crossthread_state"
+STATE = """
+SELECT erasures, (SELECT max(updated_at) FROM crossthread_items), last_write, model, dims
+FROM crossthread_state
+"""
+
+LATEST = "SELECT max(updated_at) FROM crossthread_items"
 
 SCHEMA_VERSION = "SELECT schema_version FROM crossthread_state"
 
@@ -18,7 +23,7 @@ HAS_STATE = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND
 
 SET_SCHEMA_VERSION = "UPDATE crossthread_state SET schema_version = ?"
 
-SET_STATE = "UPDATE crossthread_state SET version = ?, last_write = ?, model = ?, dims = ?"
+SET_STATE = "UPDATE crossthread_state SET erasures = ?, last_write = ?, model = ?, dims = ?"
 
 _ROW = "id, namespace, key, value, created_at, updated_at, ttl_minutes"
 
@@ -52,42 +57,37 @@ WHERE name IS NOT NULL
 """
 
 KNOWN_VECTOR = """
-SELECT v.texts, v.vectors
+SELECT i.texts, i.vectors
 FROM crossthread_texts AS t
-JOIN crossthread_vectors AS v ON v.item_id = t.item_id
+JOIN crossthread_items AS i ON i.id = t.item_id
 WHERE t.hash = ?
 LIMIT 1
 """
 
-CURRENT = f"SELECT updated_at FROM crossthread_items WHERE namespace = ? AND key = ? AND {_LIVE}"
+CURRENT = """
+SELECT id, created_at, updated_at, expires_at, texts
+FROM crossthread_items
+WHERE namespace = ? AND key = ?
+"""
 
-# An expired item counts as gone, so what replaces it is new.
-PUT = """
-INSERT INTO crossthread_items (namespace, key, value, created_at, updated_at, ttl_minutes, expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (namespace, key) DO UPDATE SET
-    value = excluded.value,
-    created_at = CASE WHEN expires_at <= ? THEN excluded.created_at ELSE created_at END,
-    updated_at = excluded.updated_at,
-    ttl_minutes = excluded.ttl_minutes,
-    expires_at = excluded.expires_at
-RETURNING id, created_at, (SELECT texts FROM crossthread_vectors WHERE item_id = crossthread_items.id)
+INSERT = """
+INSERT INTO crossthread_items
+    (value, created_at, updated_at, ttl_minutes, expires_at, texts, vectors, namespace, key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+UPDATE = """
+UPDATE crossthread_items
+SET value = ?, created_at = ?, updated_at = ?, ttl_minutes = ?, expires_at = ?, texts = ?, vectors = ?
+WHERE id = ?
 """
 
 # Only the item that was read is renewed, not one that has been written since.
 REFRESH = "UPDATE crossthread_items SET expires_at = ? WHERE id = ? AND updated_at = ? AND expires_at IS NOT NULL"
 
-ID_OF = "SELECT id FROM crossthread_items WHERE namespace = ? AND key = ?"
-
-EXPIRED = "SELECT id, namespace FROM crossthread_items WHERE expires_at <= ?"
+EXPIRED = "SELECT id, texts, namespace FROM crossthread_items WHERE expires_at <= ?"
 
 DELETE_ITEM = "DELETE FROM crossthread_items WHERE id = ?"
-
-TEXTS_OF = "SELECT texts FROM crossthread_vectors WHERE item_id = ?"
-
-PUT_VECTORS = "INSERT OR REPLACE INTO crossthread_vectors (item_id, texts, vectors) VALUES (?, ?, ?)"
-
-DELETE_VECTORS = "DELETE FROM crossthread_vectors WHERE item_id = ?"
 
 PUT_TEXT = "INSERT INTO crossthread_texts (hash, item_id) VALUES (?, ?)"
 
@@ -139,15 +139,14 @@ def count_below(scope: str) -> str:
 
 
 def all_below(scope: str) -> str:
-    """Return the query for ids and expiry of all items, expired ones too; parameters: scope."""
-    return f"SELECT id, expires_at FROM crossthread_items WHERE {scope}"
+    """Return the query for ids, texts and expiry of all items, expired ones too; parameters: scope."""
+    return f"SELECT id, texts, expires_at FROM crossthread_items WHERE {scope}"
 
 
 def vectors_below(scope: str) -> str:
     """Return the query for the vectors of a scope; parameters: scope."""
     return f"""
-SELECT i.id, i.updated_at, i.expires_at IS NOT NULL, v.vectors
-FROM crossthread_items AS i
-JOIN crossthread_vectors AS v ON v.item_id = i.id
-WHERE {scope}
+SELECT id, updated_at, expires_at IS NOT NULL, vectors
+FROM crossthread_items
+WHERE {scope} AND vectors IS NOT NULL
 """

@@ -18,7 +18,7 @@ from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.sqlite import queries
 from crossthread.engines.sqlite.filter_sql import narrowing
-from crossthread.engines.sqlite.vector_cache import Entry, VectorCache
+from crossthread.engines.sqlite.vector_cache import Entry, VectorCache, Version
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -140,7 +140,7 @@ class Reader:
 
     def _nearest(self, command: Search) -> list[Row]:
         assert command.vector is not None
-        version, _, model, dims = self.connection.execute(queries.STATE).fetchone()
+        erasures, latest, _, model, dims = self.connection.execute(queries.STATE).fetchone()
         if dims is None:
             return []
         VectorSpace(model, dims).admit(command.vector.size)
@@ -148,7 +148,7 @@ class Reader:
         matching = None if command.where is None else self._matching_ids(command.prefix, command.where)
         hits: list[scan.Hit] = []
         entries = 0
-        for block, expires in self._blocks(command.prefix, version, dims):
+        for block, expires in self._blocks(command.prefix, (erasures, latest or 0), dims):
             allowed = matching
             if allowed is None and expires and self.horizon != ALWAYS:
                 allowed = self._live_ids(command.prefix)
@@ -158,7 +158,7 @@ class Reader:
             hits = scan.rank(hits)[:count]
         return self._rows(hits[command.offset :], command.refresh_ttl)
 
-    def _blocks(self, prefix: str, version: int, dims: int) -> Iterator[Entry]:
+    def _blocks(self, prefix: str, version: Version, dims: int) -> Iterator[Entry]:
         """Yield the vectors below a prefix: from the cache, or in parts from the file (kept, if they fit)."""
         entry = None if self.cache is None else self.cache.find(prefix, version)
         if entry is not None:

@@ -1,6 +1,6 @@
 """Blocks of vectors that were searched lately, so that the next search reads none. Touches no database.
 
-The whole cache is true for one version of the store, a number that every commit raises. A commit of this process names
+The whole cache is true for one version of the store, which every commit raises. A commit of this process names
 the namespaces it touched and only those are dropped; after a commit of another process all is dropped.
 """
 
@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from crossthread.search.scan import Block
+
+Version = tuple[int, int]
+"""How many commits erased something, and the latest write: every commit makes a greater pair."""
 
 
 class Entry(NamedTuple):
@@ -29,10 +32,10 @@ class VectorCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._bytes = 0
-        self._version = -1
+        self._version: Version = (-1, 0)
         self._committing = False
 
-    def find(self, prefix: str, version: int) -> Entry | None:
+    def find(self, prefix: str, version: Version) -> Entry | None:
         """Return the vectors below a prefix as of a version of the store, or None."""
         with self._lock:
             if version != self._version:
@@ -45,7 +48,7 @@ class VectorCache:
                 self._entries.move_to_end(prefix)
             return entry
 
-    def keep(self, prefix: str, version: int, entry: Entry) -> None:
+    def keep(self, prefix: str, version: Version, entry: Entry) -> None:
         """Keep what was read at a version, unless it is outdated already or larger than the budget."""
         with self._lock:
             if version != self._version or entry.block.nbytes > self.budget_bytes:
@@ -67,7 +70,7 @@ class VectorCache:
         with self._lock:
             self._committing = False
 
-    def end_commit(self, before: int, after: int, touched: Iterable[str], forgotten: Iterable[str]) -> None:
+    def end_commit(self, before: Version, after: Version, touched: Iterable[str], forgotten: Iterable[str]) -> None:
         """Say what was committed.
 
         Args:
@@ -101,7 +104,7 @@ class VectorCache:
         if entry is not None:
             self._bytes -= entry.block.nbytes
 
-    def _clear(self, version: int) -> None:
+    def _clear(self, version: Version) -> None:
         self._entries.clear()
         self._bytes = 0
         self._version = version

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from typing import Any
 
 from crossthread import ttl
 from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.sqlite import queries
 from crossthread.engines.sqlite.reads import ALWAYS, Reader, Renewal
+from crossthread.engines.sqlite.vector_cache import Version
 from crossthread.operations.commands import (
     ABSENT,
     WRITES,
@@ -39,35 +41,38 @@ class Transaction:
         self.connection = connection
         self.now = now
         self.named = named
-        self.version: int
-        self.last_write: int
-        self.version, self.last_write, model, dims = connection.execute(queries.STATE).fetchone()
-        self.space = VectorSpace(model if dims else named, dims)
+        self.erasures: int
+        self.erasures, latest, last_write, model, dims = connection.execute(queries.STATE).fetchone()
+        self.latest: int = latest or 0
+        self.last_write: int = max(last_write, self.latest)
+        self.before: Version = (self.erasures, self.latest)
+        self.space = self.stored = VectorSpace(model, dims)
         self.touched: set[str] = set()
         self.forgotten: set[str] = set()
-        self.changed = False
+        self.erased = False
 
     def run(self, batch: Batch) -> list[Answer]:
         """Execute a batch: its reads, then its writes."""
-        reader = Reader(self.connection, self.now, batch.omit_expired, cache=None)
-        answers: dict[int, Answer] = {}
-        for position, command in enumerate(batch.commands):
-            if not isinstance(command, WRITES):
-                answers[position] = reader.answer(command)
-        self.renew(reader.renewals)
+        answers: list[Answer] = [None] * len(batch.commands)
+        reads = [position for position, command in enumerate(batch.commands) if not isinstance(command, WRITES)]
+        if reads:
+            reader = Reader(self.connection, self.now, batch.omit_expired, cache=None)
+            for position in reads:
+                answers[position] = reader.answer(batch.commands[position])
+            self.renew(reader.renewals)
         horizon = self.now if batch.omit_expired else ALWAYS
         for position, command in enumerate(batch.commands):
             if isinstance(command, WRITES):
                 answers[position] = self._write(command, horizon)
-        return [answers[position] for position in range(len(batch.commands))]
+        return answers
 
-    def save(self) -> tuple[int, VectorSpace]:
+    def save(self) -> tuple[int, int, VectorSpace, bool]:
         """Return what `restore` needs after a part of the transaction was taken back."""
-        return self.last_write, self.space
+        return self.latest, self.last_write, self.space, self.erased
 
-    def restore(self, before: tuple[int, VectorSpace]) -> None:
+    def restore(self, before: tuple[int, int, VectorSpace, bool]) -> None:
         """Take back what the object knows about a part that was rolled back."""
-        self.last_write, self.space = before
+        self.latest, self.last_write, self.space, self.erased = before
 
     def renew(self, renewals: Iterable[Renewal]) -> None:
         """Let items that were read live longer; items that were written or erased since are left alone."""
@@ -76,86 +81,85 @@ class Transaction:
             [(ttl.expiry(self.now, one.ttl_minutes), one.id, one.updated_at) for one in renewals],
         )
 
-    def finish(self) -> int:
-        """Write the state of the store and return its version."""
-        if self.changed:
-            state = (self.version + 1, self.last_write, self.space.model, self.space.dims)
+    def finish(self) -> Version:
+        """Write the state of the store where it changed, and return the version that the commit makes."""
+        if self.erased or self.space != self.stored:
+            state = (self.erasures + int(self.erased), self.last_write, self.space.model, self.space.dims)
             self.connection.execute(queries.SET_STATE, state)
-        return self.version + int(self.changed)
+        if self.erased:  # perhaps the latest write of all
+            (latest,) = self.connection.execute(queries.LATEST).fetchone()
+            return self.erasures + 1, latest or 0
+        return self.erasures, self.latest
 
     def _write(self, command: Command, horizon: int) -> Answer:
-        self.changed = True
         match command:
             case Put():
                 return self._put(command, horizon)
             case Delete(namespace, key):
-                found = self.connection.execute(queries.ID_OF, (namespace, key)).fetchall()
-                self._erase(found)
+                found = self.connection.execute(queries.CURRENT, (namespace, key)).fetchall()
+                self._erase([(id_, texts) for id_, *_, texts in found])
                 self.touched.add(namespace)
                 return None
             case Forget(prefix):
                 scope, parameters = queries.below(prefix)
                 found = self.connection.execute(queries.all_below(scope), parameters).fetchall()
-                self._erase([(id_,) for id_, _ in found])
+                self._erase([(id_, texts) for id_, texts, _ in found])
                 self.forgotten.add(prefix)
-                return sum(1 for _, expires_at in found if ttl.is_live(expires_at, horizon))
+                return sum(1 for *_, expires_at in found if ttl.is_live(expires_at, horizon))
             case Sweep():
-                expired = self.connection.execute(queries.EXPIRED, (self.now,)).fetchall()
-                self._erase([(id_,) for id_, _ in expired])
-                self.touched.update(namespace for _, namespace in expired)
-                return len(expired)
+                found = self.connection.execute(queries.EXPIRED, (self.now,)).fetchall()
+                self._erase([(id_, texts) for id_, texts, _ in found])
+                self.touched.update(namespace for *_, namespace in found)
+                return len(found)
             case _:
                 raise AssertionError(f"not a write: {command!r}")
 
     def _put(self, command: Put, horizon: int) -> Row:
-        if command.expected is not None:
-            found = self.connection.execute(queries.CURRENT, (command.namespace, command.key, horizon)).fetchone()
-            if command.expected != (ABSENT if found is None else found[0]):
-                raise Conflict
-        self.last_write = stamp = max(self.now, self.last_write + 1)
-        ((id_, created_at, texts),) = self.connection.execute(
-            queries.PUT,
-            (
-                command.namespace,
-                command.key,
-                command.value,
-                stamp,
-                stamp,
-                command.ttl_minutes,
-                ttl.expiry(self.now, command.ttl_minutes),
-                horizon,
-            ),
-        ).fetchall()
-        self._put_vectors(id_, texts or b"", command)
+        address = command.namespace, command.key
+        found = self.connection.execute(queries.CURRENT, address).fetchone()
+        id_, created_at, updated_at, expires_at, old_texts = found or (None, 0, 0, None, None)
+        live = id_ is not None and ttl.is_live(expires_at, horizon)
+        if command.expected is not None and command.expected != (updated_at if live else ABSENT):
+            raise Conflict
+        self.latest = self.last_write = stamp = max(self.now, self.last_write + 1)
+        if not live:  # an expired item counts as gone, so what replaces it is new
+            created_at = stamp
+        texts, vectors = self._packed(command)
+        ends = ttl.expiry(self.now, command.ttl_minutes)
+        columns = (command.value, created_at, stamp, command.ttl_minutes, ends, texts, vectors)
+        if id_ is None:
+            id_ = self.connection.execute(queries.INSERT, (*columns, *address)).lastrowid
+        else:
+            self.connection.execute(queries.UPDATE, (*columns, id_))
+        if texts != old_texts:
+            self._change_texts(queries.DELETE_TEXT, [(id_, old_texts)])
+            self._change_texts(queries.PUT_TEXT, [(id_, texts)])
         self.touched.add(command.namespace)
-        return Row(command.namespace, command.key, command.value, created_at, stamp)
+        return Row(*address, command.value, created_at, stamp)
 
-    def _put_vectors(self, id_: int, old: bytes, command: Put) -> None:
-        """Replace the vectors of an item; the same texts (here: their hashes) have the same vectors already."""
-        new = b"".join(command.hashes)
-        if command.vectors is not None:
-            # Another process may have given the store its first vectors since this one opened it.
-            self.space.agreed(VectorSpace(self.named), "the store")
-            self.space = self.space.admit(command.vectors.shape[1])
-        if old == new:
-            return
-        if old:
-            self._delete_texts(id_, old)
+    def _packed(self, command: Put) -> tuple[bytes | None, bytes | None]:
+        """Return the texts and vectors of a put as columns."""
         if command.vectors is None:
-            self.connection.execute(queries.DELETE_VECTORS, (id_,))
-            return
-        self.connection.execute(queries.PUT_VECTORS, (id_, new, to_bytes(command.vectors)))
-        self.connection.executemany(queries.PUT_TEXT, [(hash_, id_) for hash_ in command.hashes])
+            return None, None
+        if self.space.dims is None:
+            self.space = VectorSpace(self.named)
+        # Another process may have given the store its first vectors since this one opened it.
+        self.space.agreed(VectorSpace(self.named), "the store")
+        self.space = self.space.admit(command.vectors.shape[1])
+        return b"".join(command.hashes), to_bytes(command.vectors)
 
-    def _delete_texts(self, id_: int, texts: bytes) -> None:
-        hashes = [texts[at : at + HASH_BYTES] for at in range(0, len(texts), HASH_BYTES)]
-        self.connection.executemany(queries.DELETE_TEXT, [(hash_, id_) for hash_ in hashes])
+    def _change_texts(self, query: str, items: list[tuple[Any, bytes | None]]) -> None:
+        rows = [(texts[at : at + HASH_BYTES], id_) for id_, texts in items if texts for at in _starts(texts)]
+        if rows:
+            self.connection.executemany(query, rows)
 
-    def _erase(self, ids: list[tuple[int]]) -> None:
-        """Erase items with all that belongs to them."""
-        for (id_,) in ids:
-            found = self.connection.execute(queries.TEXTS_OF, (id_,)).fetchone()
-            if found is not None:
-                self._delete_texts(id_, found[0])
-        self.connection.executemany(queries.DELETE_VECTORS, ids)
-        self.connection.executemany(queries.DELETE_ITEM, ids)
+    def _erase(self, items: list[tuple[int, bytes | None]]) -> None:
+        """Erase items, given by id and texts, with all that belongs to them."""
+        if items:
+            self.erased = True
+            self._change_texts(queries.DELETE_TEXT, items)
+            self.connection.executemany(queries.DELETE_ITEM, [(id_,) for id_, _ in items])
+
+
+def _starts(texts: bytes) -> range:
+    return range(0, len(texts), HASH_BYTES)

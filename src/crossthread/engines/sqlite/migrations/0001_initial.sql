@@ -1,16 +1,16 @@
 -- The schema of release 0.1. Times are microseconds since 1970-01-01T00:00:00Z. A released migration is never edited.
 
--- One row: what holds for the whole store.
+-- One row: what holds for the whole store. A put does not write it, so that a commit touches fewer pages.
 CREATE TABLE crossthread_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     schema_version INTEGER NOT NULL, -- number of the last migration; a newer one than the release knows is refused
-    version INTEGER NOT NULL,        -- grows with every commit that changes an item; tells other processes to look again
-    last_write INTEGER NOT NULL,     -- the latest updated_at ever given, so that a clock set back reorders nothing
+    erasures INTEGER NOT NULL,       -- how many commits erased something; with the latest updated_at, it tells a change
+    last_write INTEGER NOT NULL,     -- the latest updated_at when something was erased: no later one may be earlier
     model TEXT,                      -- the embedding model of all vectors, where it is known
     dims INTEGER                     -- the dimensions of all vectors, once there was one
 );
 
-INSERT INTO crossthread_state (id, schema_version, version, last_write) VALUES (1, 0, 0, 0);
+INSERT INTO crossthread_state (id, schema_version, erasures, last_write) VALUES (1, 0, 0, 0);
 
 -- A row per item.
 CREATE TABLE crossthread_items (
@@ -22,6 +22,8 @@ CREATE TABLE crossthread_items (
     updated_at INTEGER NOT NULL,     -- differs from row to row, so it orders all writes
     ttl_minutes REAL,                -- how long a refresh renews the item; NULL: it does not expire
     expires_at INTEGER,              -- the item is gone from this microsecond on
+    texts BLOB,                      -- a hash of 16 bytes per text that is indexed; NULL: none is
+    vectors BLOB,                    -- a vector per text: dims float32 numbers, little-endian, unit length
     UNIQUE (namespace, key)
 );
 
@@ -32,13 +34,6 @@ CREATE INDEX crossthread_items_by_time ON crossthread_items (updated_at);
 
 -- What a sweep looks for.
 CREATE INDEX crossthread_items_by_expiry ON crossthread_items (expires_at) WHERE expires_at IS NOT NULL;
-
--- A row per item that is indexed; its texts are embedded one by one.
-CREATE TABLE crossthread_vectors (
-    item_id INTEGER PRIMARY KEY,
-    texts BLOB NOT NULL,             -- a hash of 16 bytes per text
-    vectors BLOB NOT NULL            -- a vector per text: dims float32 numbers, little-endian, unit length
-);
 
 -- A row per text of an item: finds the vector of a text that is already embedded.
 CREATE TABLE crossthread_texts (

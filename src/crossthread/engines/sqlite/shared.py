@@ -1,0 +1,144 @@
+"""One connection for many callers, sync and async: its lock, its transactions, its thread. Knows no tables."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from crossthread.engines._worker import Worker
+from crossthread.engines.sqlite.connection import (
+    check_header,
+    connect,
+    create_private,
+    is_read_only,
+    mapped_errors,
+    use_write_ahead_log,
+)
+from crossthread.errors import StoreBusyError, StoreClosedError
+
+
+class Call(NamedTuple):
+    """Something to execute for an async caller, and whether it writes."""
+
+    run: Callable[[], Any]
+    writes: bool
+
+
+class SharedConnection:
+    """One connection, the lock around it, and a thread that works for async callers.
+
+    Args:
+        path: The file; it is created, readable for its owner only, where it does not exist.
+
+    Raises:
+        StoreError: The file is not a database, or cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.read_only = is_read_only(path)
+        if not self.read_only:
+            create_private(path)
+        check_header(path)
+        self._lock = threading.RLock()
+        self._closed = False
+        self._open: list[sqlite3.Connection] = []
+        # A connection that nobody closed still leaves a clean file, at the latest when the program ends.
+        weakref.finalize(self, _close_all, self._open)
+        self._worker = Worker(self._run_all, "crossthread-checkpointer")
+        _connections.add(self)
+
+    def connection(self) -> sqlite3.Connection:
+        """Return the connection; the caller holds the lock, or nobody else knows this object."""
+        if self._closed:
+            raise StoreClosedError("This checkpointer is closed; open a new one to go on.")
+        if not self._open:
+            self._open.append(connect(self.path, read_only=self.read_only))
+            if not self.read_only:
+                with mapped_errors(self.path):
+                    use_write_ahead_log(self._open[0])
+        return self._open[0]
+
+    @contextmanager
+    def transaction(
+        self, *, writes: bool, prepare: Callable[[sqlite3.Connection], None] | None = None
+    ) -> Iterator[sqlite3.Connection]:
+        """Begin and end a transaction, or take part in the one that this thread has begun."""
+        with self._lock, mapped_errors(self.path):
+            connection = self.connection()
+            if prepare is not None:
+                prepare(connection)
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # SQLite has undone it by itself where the disk is full
+                    connection.execute("ROLLBACK")
+                raise
+
+    async def arun(self, call: Call) -> Any:
+        """Wait, without blocking the event loop, for what a call returns."""
+        if self._closed:
+            self.connection()
+        return await self._worker.submit(call)
+
+    def _run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Execute calls in their order; many that write share one wait for the disk."""
+        if sum(call.writes for call in calls) > 1:
+            try:
+                with self.transaction(writes=True):
+                    return [call.run() for call in calls]
+            except StoreBusyError as error:
+                return [error] * len(calls)
+            except Exception:  # nothing was written; each by itself finds out whose it was
+                pass
+        return [_outcome(call) for call in calls]
+
+    def close(self) -> None:
+        """Finish the calls that wait, and close the connection."""
+        self._worker.stop()
+        with self._lock:
+            self._closed = True
+            _close_all(self._open)
+
+    def after_fork(self) -> None:
+        """Leave the parent's connection and lock alone, in a forked child: the next call opens its own."""
+        _inherited.extend(self._open)
+        self._open.clear()
+        self._lock = threading.RLock()
+
+
+def _outcome(call: Call) -> Any:
+    try:
+        return call.run()
+    except Exception as error:
+        return error
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+_connections: weakref.WeakSet[SharedConnection] = weakref.WeakSet()
+# Closing a connection in a child would drop the parent's locks on the file, so these are kept for ever.
+_inherited: list[sqlite3.Connection] = []
+
+
+def _after_fork() -> None:
+    for connection in list(_connections):
+        connection.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

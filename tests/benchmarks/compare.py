@@ -1,0 +1,259 @@
+"""Measures crossthread beside LangGraph's own stores: a process a store, medians and ratios as a Markdown table.
+
+    python tests/benchmarks/compare.py [--items 10000] [--users 100] [--dims 384] [--only NAME ...] [--write PAGE]
+
+Embeddings are looked up in a prepared table, so that only the stores are measured. Durable stores write to a temporary
+folder; name another disk with --folder. What cannot be measured is left out with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MARK = ("<!-- benchmark: begin -->", "<!-- benchmark: end -->")
+
+OURS = "crossthread, file"
+STORES = {
+    OURS: "one SQLite file, every put on the disk when it returns",
+    "crossthread, memory": "the in-memory reference",
+    "LangGraph InMemoryStore": "forgets on exit",
+    "LangGraph SqliteStore": "one SQLite file, needs the sqlite-vec extension",
+}
+
+MEASURES = {
+    "bulk put, batches of 500": "items/s",
+    "put": "us",
+    "get": "us",
+    "semantic search, one user": "us",
+    "semantic search with a filter, one user": "us",
+    "filter search, one user": "us",
+    "newest, one user": "us",
+    "semantic search, everything": "us",
+    "list_namespaces": "us",
+}
+
+
+class Table:
+    """Embeddings that cost a dict lookup: a fixed random unit vector for each text, as a float32 array.
+
+    Lists of Python floats would be read from all over the memory, which costs every store more than storing them.
+    """
+
+    def __init__(self, count: int, dims: int) -> None:
+        rng = np.random.default_rng(7)
+        matrix = rng.standard_normal((count + 1600, dims)).astype(np.float32)
+        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+        self.vectors: dict[str, Any] = {f"text {i}": matrix[i] for i in range(count + 1600)}
+
+    def __call__(self, texts: list[str]) -> list[Any]:
+        """Return the vectors of texts."""
+        return [self.vectors[text] for text in texts]
+
+
+@contextmanager
+def opened(name: str, table: Table, dims: int, folder: Path) -> Iterator[Any]:
+    """Open a store by its name in STORES."""
+    index: Any = {"embed": table, "dims": dims, "fields": ["text"]}
+    if name.startswith("crossthread"):
+        from crossthread import MemoryStore
+
+        with MemoryStore(folder / "ours.db" if name == OURS else ":memory:", index=index) as store:
+            yield store
+    elif name == "LangGraph InMemoryStore":
+        from langgraph.store.memory import InMemoryStore
+
+        yield InMemoryStore(index=index)
+    else:
+        from langgraph.store.sqlite import SqliteStore
+
+        # This store reads the paths of texts under another name than the one it documents.
+        with SqliteStore.from_conn_string(str(folder / "theirs.db"), index={**index, "text_fields": ["text"]}) as store:
+            store.setup()
+            yield store
+
+
+def median(action: Callable[[int], Any], seconds: float = 1.5, most: int = 2000) -> float:
+    """Return the median duration of an action in microseconds."""
+    action(0)
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(taken) < most and (time.perf_counter() < end or len(taken) < 5):
+        start = time.perf_counter()
+        action(len(taken))
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1e6
+
+
+class Bare:
+    """A durable SQLite table with the bytes of a put and nothing else: the least that a put can cost."""
+
+    def __init__(self, folder: Path, dims: int) -> None:
+        self.connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        self.connection.execute("PRAGMA synchronous = FULL")
+        self.connection.execute("CREATE TABLE t (namespace TEXT, key TEXT, value TEXT, vector BLOB)")
+        self.connection.execute("CREATE UNIQUE INDEX address ON t (namespace, key)")
+        self.vector = os.urandom(4 * dims)
+
+    def put(self, namespace: str, key: str, value: dict[str, Any]) -> None:
+        """Insert a row and wait for the disk."""
+        row = (namespace, key, json.dumps(value), self.vector)
+        self.connection.execute("INSERT INTO t VALUES (?, ?, ?, ?)", row)
+
+
+def puts_and_commits(store: Any, bare: Bare | None, put: Callable[[int], tuple[Any, str, Any]]) -> tuple[float, float]:
+    """Return the medians, in microseconds, of puts of new items and of bare commits of the same bytes.
+
+    They take turns, a hundred at a time, so that both see the same moods of the disk.
+    """
+    puts: list[float] = []
+    commits: list[float] = []
+    for at in range(0, 1500, 100):
+        for i in range(at, at + 100):
+            arguments = put(i)
+            start = time.perf_counter()
+            store.put(*arguments)
+            puts.append(time.perf_counter() - start)
+        for i in range(at, at + 100) if bare else ():
+            namespace, key, value = put(i)
+            start = time.perf_counter()
+            bare.put(".".join(namespace), key, value)
+            commits.append(time.perf_counter() - start)
+    return statistics.median(puts) * 1e6, statistics.median(commits or [0.0]) * 1e6
+
+
+def measure(name: str, items: int, users: int, dims: int, folder: Path) -> dict[str, float]:
+    """Fill a store and return its figures."""
+    from langgraph.store.base import PutOp
+
+    table = Table(items, dims)
+
+    def user(i: int) -> tuple[str, str]:
+        return ("users", f"user{i % users}")
+
+    def value(i: int, text: int) -> dict[str, Any]:
+        return {"text": f"text {text}", "kind": "note" if (i // users) % 2 else "fact", "n": i}
+
+    found: dict[str, float] = {}
+    with opened(name, table, dims, folder) as store:
+        ops = [PutOp(user(i), f"key{i}", value(i, i)) for i in range(items)]
+        start = time.perf_counter()
+        for at in range(0, items, 500):
+            store.batch(ops[at : at + 500])
+        found["bulk put, batches of 500"] = items / (time.perf_counter() - start)
+        found["get"] = median(lambda i: store.get(user(i), f"key{i % items}"))
+        query = f"text {items + 1550}"
+        found["semantic search, one user"] = median(lambda i: store.search(user(i), query=query))
+        found["semantic search with a filter, one user"] = median(
+            lambda i: store.search(user(i), query=query, filter={"kind": "note"})
+        )
+        found["filter search, one user"] = median(lambda i: store.search(user(i), filter={"kind": "note"}))
+        found["newest, one user"] = median(lambda i: store.search(user(i)))
+        found["semantic search, everything"] = median(lambda _: store.search((), query=query), most=50)
+        found["list_namespaces"] = median(lambda _: store.list_namespaces(), most=300)
+        # Last, since it changes the store.
+        bare = Bare(folder, dims) if name == OURS else None
+        found["put"], found["bare commit"] = puts_and_commits(
+            store, bare, lambda i: (user(i), f"new{i}", value(i, items + i % 1500))
+        )
+    return found
+
+
+def in_own_process(name: str, options: argparse.Namespace) -> dict[str, float] | str:
+    """Measure one store in a process of its own; return its figures, or why there are none."""
+    command = [sys.executable, __file__, "--child", name]
+    for option in ("items", "users", "dims", "folder"):
+        command += [f"--{option}", str(getattr(options, option))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def shown(figure: float, unit: str) -> str:
+    """Return a figure with its unit, as a person would write it."""
+    if unit == "items/s":
+        return f"{figure:,.0f}/s"
+    return (
+        f"{figure:,.1f} µs" if figure < 100 else f"{figure:,.0f} µs" if figure < 10_000 else f"{figure / 1000:,.0f} ms"
+    )
+
+
+def as_markdown(found: dict[str, dict[str, float] | str], options: argparse.Namespace) -> str:
+    """Return the figures of all stores as a table; in brackets how many times slower than ours they are."""
+    measured = {name: figures for name, figures in found.items() if isinstance(figures, dict)}
+    lines = [f"| | {' | '.join(measured)} |", f"| --- |{' ---: |' * len(measured)}"]
+    ours = measured.get(OURS, {})
+    for measure_, unit in MEASURES.items():
+        cells = []
+        for figures in measured.values():
+            cell = shown(figures[measure_], unit)
+            if ours and figures is not ours:
+                ratio = figures[measure_] / ours[measure_]
+                cell += f" ({1 / ratio if unit == 'items/s' else ratio:.2g}x)"
+            cells.append(cell)
+        lines.append(f"| {measure_} | {' | '.join(cells)} |")
+    if ours:
+        ratio = ours["put"] / ours["bare commit"]
+        bare = shown(ours["bare commit"], "us")
+        lines += [
+            "",
+            f"One durable insert of the bytes of a put into a bare SQLite table: {bare}; a put: {ratio:.2f}x that.",
+        ]
+    lines += [
+        "",
+        f"{options.items:,} items over {options.users} users, {options.dims} dimensions, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, numpy {np.__version__}, "
+        f"{os.cpu_count()} cores ({platform.machine()}). Medians; in brackets: how many times slower than "
+        f"{OURS}.",
+    ]
+    lines += [f"Left out: {name} ({reason})." for name, reason in found.items() if isinstance(reason, str)]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, and write into a page where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--users", type=int, default=100)
+    parser.add_argument("--dims", type=int, default=384)
+    parser.add_argument("--only", nargs="*", choices=STORES, default=list(STORES))
+    parser.add_argument("--folder", type=Path, help="where durable stores write (default: a temporary folder)")
+    parser.add_argument("--write", type=Path, help="a page whose marked part is replaced by the table")
+    parser.add_argument("--child", choices=STORES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(measure(options.child, options.items, options.users, options.dims, options.folder)))
+        return
+    found: dict[str, dict[str, float] | str] = {}
+    for name in options.only:
+        print(f"measuring {name} ...", file=sys.stderr)
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            found[name] = in_own_process(name, argparse.Namespace(**{**vars(options), "folder": folder}))
+    table = as_markdown(found, options)
+    print(table)
+    if options.write:
+        page = options.write.read_text("utf-8")
+        head, rest = page.split(MARK[0])
+        _, tail = rest.split(MARK[1])
+        options.write.write_text(f"{head}{MARK[0]}\n{table}\n{MARK[1]}{tail}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,504 @@
+"""What only the embedded engine has: a file that may be missing, foreign, newer, read-only, full, shared or forked."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from langgraph.store.base import GetOp, PutOp
+
+from crossthread import MemoryStore
+from crossthread.engines.sqlite.engine import SQLiteEngine
+from crossthread.errors import (
+    ConfigurationError,
+    CrossthreadError,
+    IndexMismatchError,
+    SchemaVersionError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
+from crossthread.testing import HashEmbeddings
+
+ADA = ("memories", "ada")
+
+
+def run_python(code: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run code in another process; its output is returned, its failure raised."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+# Where the file is
+
+
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
+def test_a_path_and_a_url_name_the_same_file(tmp_path, form):
+    path = tmp_path / "agent.db"
+    with MemoryStore(form.format(path)) as store:
+        store.put(ADA, "k", {"n": 1})
+    with MemoryStore(path) as store:
+        assert store.get(ADA, "k").value == {"n": 1}
+
+
+def test_a_url_with_three_slashes_is_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    MemoryStore("sqlite:///here.db").close()
+    assert (tmp_path / "here.db").exists()
+
+
+@pytest.mark.parametrize("url", ["", None, 3, "nobody://x", "sqlite://", "sqlite:///", "a\x00b"])
+def test_what_names_no_file_is_refused(url):
+    with pytest.raises(ConfigurationError):
+        MemoryStore(url)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(StoreUnavailableError, match="folder .*nowhere does not exist"):
+        MemoryStore(tmp_path / "nowhere" / "agent.db")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(StoreUnavailableError, match="is a folder"):
+        MemoryStore(tmp_path)
+
+
+def test_a_new_file_is_for_its_owner_only(tmp_path):
+    path = tmp_path / "agent.db"
+    with MemoryStore(path) as store:
+        store.put(ADA, "k", {"n": 1})
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+
+
+def test_an_empty_file_is_a_new_store(tmp_path):
+    path = tmp_path / "agent.db"
+    path.touch()
+    with MemoryStore(path) as store:
+        store.put(ADA, "k", {"n": 1})
+        assert store.count() == 1
+
+
+# What is in the file
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 5000, b"x"])
+def test_a_file_that_is_no_database_is_left_as_it_was(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(StoreCorruptError, match=r"notes\.txt"):
+        MemoryStore(path)
+    assert path.read_bytes() == content
+
+
+def test_a_file_of_a_newer_release_is_left_as_it_was(tmp_path):
+    path = tmp_path / "agent.db"
+    with MemoryStore(path) as store:
+        store.put(ADA, "k", {"n": 1})
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE crossthread_state SET schema_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(SchemaVersionError, match="schema 99.*pip install -U"):
+        MemoryStore(path)
+    assert path.read_bytes() == before
+
+
+def test_the_tables_of_others_stay_untouched(tmp_path):
+    path = tmp_path / "shared.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE items (n)")
+        connection.execute("INSERT INTO items VALUES (7)")
+    with MemoryStore(path) as store:
+        store.put(ADA, "k", {"n": 1})
+        store.forget(())
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT n FROM items").fetchall() == [(7,)]
+
+
+def test_opening_again_and_setting_up_again_change_nothing(tmp_path):
+    path = tmp_path / "agent.db"
+    with MemoryStore(path) as store:
+        store.put(ADA, "k", {"n": 1})
+    before = path.read_bytes()
+    with MemoryStore(path) as store:
+        store.setup()
+        assert store.get(ADA, "k").value == {"n": 1}
+    assert path.read_bytes() == before
+
+
+def test_two_processes_that_create_the_file_at_once_do_it_once(tmp_path):
+    code = """
+        import sys
+        from crossthread import MemoryStore
+        with MemoryStore(sys.argv[1]) as store:
+            store.put(("p",), sys.argv[2], {"n": 1})
+    """
+    path = tmp_path / "agent.db"
+    threads = [threading.Thread(target=run_python, args=(code, path, i)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with MemoryStore(path) as store:
+        assert store.count() == 3
+
+
+# The vectors in the file
+
+
+def test_dims_are_learnt_and_kept_in_the_file(tmp_path):
+    path = tmp_path / "agent.db"
+    with MemoryStore(path, index={"embed": HashEmbeddings(dims=8)}) as store:
+        store.put(ADA, "k", {"text": "likes pizza"})
+    with pytest.raises(IndexMismatchError, match="dims 8.*asks for 16"):
+        MemoryStore(path, index={"embed": HashEmbeddings(dims=16), "dims": 16})
+    with MemoryStore(path, index={"embed": HashEmbeddings(dims=8), "dims": 8}) as store:
+        assert store.search(ADA, query="pizza")[0].key == "k"
+
+
+def test_another_model_is_refused_where_both_are_known(tmp_path):
+    path = tmp_path / "agent.db"
+    embed = HashEmbeddings(dims=8)
+    with MemoryStore(path, index={"embed": embed, "model": "one"}) as store:
+        store.put(ADA, "k", {"text": "likes pizza"})
+    with pytest.raises(IndexMismatchError, match="model 'one'.*asks for 'two'.*new store"):
+        MemoryStore(path, index={"embed": embed, "model": "two"})
+    MemoryStore(path, index={"embed": embed.embed_documents}).close()
+    with MemoryStore(path) as store:
+        assert store.get(ADA, "k").value == {"text": "likes pizza"}
+
+
+def test_two_stores_that_learn_different_models_at_once_do_not_mix(tmp_path):
+    path = tmp_path / "agent.db"
+    first = MemoryStore(path, index={"embed": HashEmbeddings(dims=8), "model": "one"})
+    second = MemoryStore(path, index={"embed": HashEmbeddings(dims=8), "model": "two"})
+    with first, second:
+        first.put(ADA, "k", {"text": "likes pizza"})
+        with pytest.raises(IndexMismatchError):
+            second.put(ADA, "k2", {"text": "likes tea"})
+        assert second.count() == 1
+
+
+def test_a_store_without_index_still_drops_the_vectors_of_what_it_replaces(tmp_path):
+    path = tmp_path / "agent.db"
+    index = {"embed": HashEmbeddings(dims=8)}
+    with MemoryStore(path, index=index) as store:
+        store.put(ADA, "k", {"text": "likes pizza"})
+    with MemoryStore(path) as store:
+        store.put(ADA, "k", {"text": "likes tea"})
+    with MemoryStore(path, index=index) as store:
+        assert store.search(ADA, query="pizza") == []
+
+
+def test_nothing_is_left_behind_by_items_that_went(tmp_path):
+    path = tmp_path / "agent.db"
+    with MemoryStore(path, index={"embed": HashEmbeddings(dims=8), "fields": ["a", "b"]}) as store:
+        for i in range(20):
+            store.put(("n", str(i % 3)), str(i), {"a": f"text {i % 5}", "b": f"other {i}"}, ttl=0 if i > 15 else None)
+        store.put(("n", "0"), "0", {"a": "only one"})
+        store.put(("n", "1"), "1", {"a": "x"}, index=False)
+        store.delete(("n", "2"), "2")
+        store.sweep_ttl()
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            orphans = """
+                SELECT (SELECT count(*) FROM crossthread_texts WHERE item_id NOT IN (SELECT id FROM crossthread_items)),
+                       (SELECT sum(length(texts)) / 16 FROM crossthread_items) - (SELECT count(*) FROM crossthread_texts),
+                       (SELECT sum(length(vectors)) / 32 FROM crossthread_items) - (SELECT count(*) FROM crossthread_texts)
+            """
+            assert connection.execute(orphans).fetchone() == (0, 0, 0)
+        store.forget(())
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM crossthread_texts").fetchone() == (0,)
+
+
+# When the file cannot be written
+
+
+def read_without_rights(path: Path, answers: "multiprocessing.SimpleQueue[object]") -> None:
+    """Use a store whose file may not be written; root may write anything, so somebody else does it then."""
+    if os.getuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+    try:
+        with MemoryStore(path, index={"embed": HashEmbeddings(dims=8)}) as store:
+            assert store.get(ADA, "k").value == {"text": "likes pizza"}
+            assert store.search((), query="pizza")[0].key == "k"
+            for write in (lambda: store.put(("a",), "k", {}), lambda: store.forget(())):
+                with pytest.raises(StoreReadOnlyError, match=r"agent\.db cannot be written"):
+                    write()
+            assert store.count() == 1
+    except BaseException as error:
+        answers.put(repr(error))
+    else:
+        answers.put("as expected")
+
+
+@pytest.mark.parametrize("folder_mode", [0o777, 0o555], ids=["folder writable", "folder read-only"])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX permissions")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_read_only_file_can_be_read_and_says_so_when_written(tmp_path, folder_mode):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "agent.db"
+    with MemoryStore(path, index={"embed": HashEmbeddings(dims=8)}) as store:
+        store.put(ADA, "k", {"text": "likes pizza"}, ttl=60)
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == os.getuid() and parent != Path(parent.anchor):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    tmp_path.chmod(0o755)
+    path.chmod(0o444)
+    folder.chmod(folder_mode)
+    before = path.read_bytes()
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    child = context.Process(target=read_without_rights, args=(path, answers))
+    child.start()
+    assert answers.get() == "as expected"
+    child.join()
+    folder.chmod(0o777)
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path):
+    with MemoryStore(tmp_path / "agent.db", index={"embed": HashEmbeddings(dims=8)}) as store:
+        store.put(ADA, "k", {"text": "likes pizza"})
+        engine = store._engine
+        assert isinstance(engine, SQLiteEngine)
+        connection = engine._pool.borrow()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        engine._pool.give_back(connection)
+        big = {"text": "x" * 100_000}
+        with pytest.raises(StoreFullError, match="disk is full"):
+            store.batch([PutOp(ADA, "small", {"text": "tea"}), PutOp(ADA, "big", big)])
+        assert [item.key for item in store.search(ADA)] == ["k"]
+        connection = engine._pool.borrow()
+        connection.execute("PRAGMA max_page_count = 1000000")
+        engine._pool.give_back(connection)
+        store.batch([PutOp(ADA, "small", {"text": "tea"}), PutOp(ADA, "big", big)])
+        assert store.count(ADA) == 3
+
+
+def test_a_file_that_stays_locked_is_an_error_that_names_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("crossthread.engines.sqlite.connection.BUSY_SECONDS", 0.05)
+    path = tmp_path / "agent.db"
+    with MemoryStore(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusyError, match=r"agent\.db was locked"):
+            store.put(ADA, "k", {"n": 1})
+        assert store.get(ADA, "k") is None
+        other.execute("COMMIT")
+        store.put(ADA, "k", {"n": 1})
+        assert store.get(ADA, "k").value == {"n": 1}
+
+
+def test_every_error_of_the_file_is_ours():
+    for error in (StoreBusyError, StoreFullError, StoreReadOnlyError, StoreCorruptError, StoreUnavailableError):
+        assert issubclass(error, CrossthreadError)
+
+
+# Several at once
+
+
+def test_what_another_process_writes_is_found_by_the_next_search(tmp_path):
+    path = tmp_path / "agent.db"
+    with MemoryStore(path, index={"embed": HashEmbeddings(dims=8)}) as store:
+        store.put(ADA, "tea", {"text": "likes tea"})
+        assert [item.key for item in store.search(ADA, query="tea")] == ["tea"]
+        run_python(
+            """
+            import sys
+            from crossthread import MemoryStore
+            from crossthread.testing import HashEmbeddings
+            with MemoryStore(sys.argv[1], index={"embed": HashEmbeddings(dims=8)}) as store:
+                store.put(("memories", "ada"), "more", {"text": "likes tea"})
+                store.delete(("memories", "ada"), "tea")
+            """,
+            path,
+        )
+        assert [item.key for item in store.search(ADA, query="tea")] == ["more"]
+
+
+def test_processes_and_threads_count_up_together_and_lose_nothing(tmp_path):
+    code = """
+        import sys, threading
+        from crossthread import MemoryStore
+        with MemoryStore(sys.argv[1]) as store:
+            def count_up():
+                for _ in range(20):
+                    store.update(("c",), "n", lambda value: {"n": value["n"] + 1}, default={"n": 0})
+            threads = [threading.Thread(target=count_up) for _ in range(3)]
+            [thread.start() for thread in threads]
+            [thread.join() for thread in threads]
+    """
+    path = tmp_path / "agent.db"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), path], stderr=subprocess.PIPE) for _ in range(3)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    with MemoryStore(path) as store:
+        assert store.get(("c",), "n").value == {"n": 180}
+
+
+def test_what_put_returned_from_survives_a_kill(tmp_path):
+    code = """
+        import itertools, sys
+        from crossthread import MemoryStore
+        store = MemoryStore(sys.argv[1])
+        for i in itertools.count():
+            store.put(("k",), str(i), {"i": i})
+            print(i, flush=True)
+    """
+    path = tmp_path / "agent.db"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), path], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert writer.stdout is not None
+    acknowledged = [int(writer.stdout.readline()) for _ in range(25)]
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+    writer.wait()
+    writer.stdout.close()
+    with MemoryStore(path) as store:
+        kept = {item.value["i"] for item in store.search(("k",), limit=10**9)}
+        assert set(acknowledged) <= kept
+        assert len(kept) <= len(acknowledged) + 1
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def _child_of_fork(store: MemoryStore, answers: "multiprocessing.SimpleQueue[object]") -> None:
+    store.put(ADA, "child", {"n": 2})
+    answers.put(sorted(item.key for item in store.search(ADA)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_uses_the_store_with_connections_of_its_own(tmp_path):
+    context = multiprocessing.get_context("fork")
+    with MemoryStore(tmp_path / "agent.db") as store:
+        store.put(ADA, "parent", {"n": 1})
+        answers = context.SimpleQueue()
+        child = context.Process(target=_child_of_fork, args=(store, answers))
+        child.start()
+        assert answers.get() == ["child", "parent"]
+        child.join()
+        assert child.exitcode == 0
+        store.put(ADA, "later", {"n": 3})
+        assert sorted(item.key for item in store.search(ADA)) == ["child", "later", "parent"]
+
+
+# Connections
+
+
+def open_files(path: Path) -> int:
+    folder = Path("/proc/self/fd")
+    return sum(1 for fd in folder.iterdir() if os.path.realpath(fd).startswith(str(path)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_close_gives_every_file_back_also_while_threads_are_at_work(tmp_path):
+    path = tmp_path / "agent.db"
+    store = MemoryStore(path)
+    started = threading.Barrier(5)
+    errors = []
+
+    def work(name: str) -> None:
+        started.wait()
+        try:
+            for i in range(10_000):
+                store.batch([PutOp(("t", name), str(i % 9), {"i": i}), GetOp(("t", name), "0")])
+                store.search(("t",))
+        except StoreClosedError:
+            pass
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(str(i),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    time.sleep(0.05)
+    store.close()
+    assert open_files(path) == 0
+    for thread in threads:
+        thread.join()
+    assert not errors
+    store.close()
+    assert not path.with_name("agent.db-wal").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_forgotten_store_is_closed(tmp_path):
+    path = tmp_path / "agent.db"
+    store = MemoryStore(path, ttl={"sweep_interval_minutes": 60})
+    store.put(ADA, "k", {"n": 1})
+    del store
+    for _ in range(100):  # the sweeper's thread ends by itself
+        if not open_files(path):
+            break
+        time.sleep(0.01)
+    assert open_files(path) == 0
+
+
+def test_a_failed_opening_leaves_nothing_open(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"no database" * 500)
+    with pytest.raises(StoreCorruptError):
+        MemoryStore(path)
+    if Path("/proc/self/fd").exists():
+        assert open_files(path) == 0
+
+
+# The vectors in memory
+
+
+def test_a_tiny_budget_changes_nothing_but_the_time(tmp_path):
+    embed = HashEmbeddings(dims=8)
+    small = MemoryStore(SQLiteEngine(tmp_path / "a.db", cache_bytes=200), index={"embed": embed, "fields": ["a", "b"]})
+    large = MemoryStore(tmp_path / "b.db", index={"embed": embed, "fields": ["a", "b"]})
+    with small, large:
+        for i in range(60):
+            for store in (small, large):
+                store.put(("n", str(i % 4)), str(i), {"a": f"word{i % 7} tea", "b": f"other {i}"})
+            if i % 10 == 0:
+                small.delete(("n", "1"), str(i - 5))
+                large.delete(("n", "1"), str(i - 5))
+            for prefix in ((), ("n",), ("n", "1"), ("n", "2")):
+                found = [[(hit.key, hit.score) for hit in s.search(prefix, query="tea word3")] for s in (small, large)]
+                assert found[0] == found[1]
+        assert small._engine._cache._bytes <= 200
+
+
+def test_a_write_in_one_namespace_leaves_the_vectors_of_others_in_memory(tmp_path):
+    with MemoryStore(tmp_path / "agent.db", index={"embed": HashEmbeddings(dims=8)}) as store:
+        for user in "ab":
+            store.put(("u", user), "k", {"text": "tea"})
+            store.search(("u", user), query="tea")
+        store.search(("u",), query="tea")
+        store.put(("u", "a"), "k2", {"text": "tea"})
+        assert set(store._engine._cache._entries) == {"u.b."}
+        store.search(("u",), query="tea")
+        store.forget(("u",))
+        assert set(store._engine._cache._entries) == set()

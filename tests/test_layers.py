@@ -1,0 +1,74 @@
+"""The order of the modules: each imports only what stands above it, so that what decides never depends on what performs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "crossthread"
+
+# In import order; modules on one line do not import each other, except from left to right.
+LAYERS = [
+    "errors _text _clock _program",
+    "namespaces values settings ttl",
+    "filters.ast filters.parse filters.match",
+    "search.vectors search.scan",
+    "embedding.extract",
+    "operations.commands operations.plan",
+    "embedding.base embedding.local embedding.adapters",
+    "engines._worker engines.base engines.registry engines.migrations engines.memory",
+    "engines.sqlite.connection engines.sqlite.pool engines.sqlite.queries engines.sqlite.filter_sql",
+    "engines.sqlite.vector_cache engines.sqlite.reads engines.sqlite.writes engines.sqlite.engine",
+    "batch update sweeper store",
+    "checkpointing workflow.injection workflow.decorators memory",
+    "testing cli __main__",
+]
+ORDER = [name for layer in LAYERS for name in layer.split()]
+
+
+def rank(module: str) -> int:
+    for name in (module, module.split(".")[0]):
+        if name in ORDER:
+            return ORDER.index(name)
+    raise AssertionError(f"crossthread.{module} has no place in LAYERS")
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        if not name.endswith("__init__") and not name.startswith("testing."):
+            found[name] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "crossthread":
+            for alias in node.names:
+                names.add(f"{node.module}.{alias.name}".partition(".")[2])
+        elif isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("crossthread."))
+    known = modules()
+    return {name if name in known else name.rpartition(".")[0] for name in names} - {""}
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_module_imports_only_what_stands_above_it(module):
+    mine = rank(module)
+    for other in imported(modules()[module]):
+        assert rank(other) <= mine, f"crossthread.{module} imports crossthread.{other}, which stands below it"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_optional_packages_stay_in_their_room(module):
+    text = modules()[module].read_text("utf-8")
+    rooms = {
+        "wordllama": "embedding.local",
+        "langgraph.checkpoint.sqlite": "checkpointing",
+        "sqlite3": "engines.sqlite",
+    }
+    for package, room in rooms.items():
+        allowed = module.startswith(room) or (package == "sqlite3" and module == "checkpointing")
+        assert allowed or f"import {package}" not in text, f"crossthread.{module} imports {package}"
