@@ -1,4 +1,4 @@
-"""The order of the modules: each imports only what stands above it, so that what decides never depends on what performs."""
+"""The order of the modules: each imports only what stands above it, so what decides needs nothing that performs."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,8 @@ LAYERS = [
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters",
     "engines._worker engines.base engines.registry engines.migrations engines.memory",
-    "engines.sqlite.connection engines.sqlite.pool engines.sqlite.queries engines.sqlite.filter_sql",
+    "engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
+    "engines.sqlite.queries engines.sqlite.filter_sql",
     "engines.sqlite.vector_cache engines.sqlite.reads engines.sqlite.writes engines.sqlite.engine",
     "batch update sweeper store",
     "checkpointing workflow.injection workflow.decorators memory",

@@ -6,6 +6,7 @@ cosine of two stored vectors is their dot product.
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import Any
 
@@ -57,28 +58,36 @@ def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
             raise EmbeddingError(
                 f"The embedder returned a vector of {got} where {wanted or 'at least 1'} were expected."
             )
-    matrix = rows[0].astype(np.float64).reshape(1, -1) if len(rows) == 1 else np.array(rows, dtype=np.float64)
-    squares = np.einsum("ij,ij->i", matrix, matrix)
-    if not (np.isfinite(squares).all() and squares.min() > _SAFE):
-        return _unusual(matrix)
-    return (matrix / np.sqrt(squares)[:, np.newaxis]).astype(np.float32)
+    matrix = np.empty((len(rows), wanted), dtype=np.float32)
+    for position, row in enumerate(rows):
+        matrix[position] = _unit(row, position)
+    return matrix
+
+
+def _unit(row: npt.NDArray[Any], position: int) -> npt.NDArray[np.float64]:
+    """Return one vector divided by its length.
+
+    Each row by itself and always in the same order of operations, so that equal embeddings give equal vectors whether
+    they come alone or with others.
+    """
+    wide = row.astype(np.float64)
+    square = float(np.einsum("i,i->", wide, wide))
+    if _SAFE < square < math.inf:
+        return wide / math.sqrt(square)
+    if not np.isfinite(wide).all():
+        at = int(np.flatnonzero(~np.isfinite(wide))[0])
+        raise EmbeddingError(
+            f"The embedder returned {wide[at]} at position {at} of vector {position}; numbers must be finite."
+        )
+    # So short or so long that the squares leave float64; dividing by the largest number first brings them back.
+    largest = np.abs(wide).max()
+    if largest == 0:
+        return wide
+    wide /= largest
+    return wide / math.sqrt(float(np.einsum("i,i->", wide, wide)))
 
 
 _SAFE = 1e-200  # squares below lose digits, or were zero
-
-
-def _unusual(matrix: npt.NDArray[np.float64]) -> Vectors:
-    """Return unit vectors where some row is zero, or so short or long that its squares leave float64."""
-    if not np.isfinite(matrix).all():
-        text, position = np.argwhere(~np.isfinite(matrix))[0]
-        raise EmbeddingError(
-            f"The embedder returned {matrix[text, position]} at position {position} of vector {text}; "
-            "numbers must be finite."
-        )
-    largest = np.abs(matrix).max(axis=1, keepdims=True)
-    matrix = matrix / np.where(largest > 0, largest, 1.0)
-    length = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return (matrix / np.where(length > 0, length, 1.0)).astype(np.float32)
 
 
 def _row(row: Any) -> npt.NDArray[Any]:

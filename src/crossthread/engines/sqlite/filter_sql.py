@@ -70,7 +70,7 @@ def _around(number: float) -> tuple[float, float]:
     try:
         wide = float(number)
     except OverflowError:
-        wide = math.copysign(math.inf, number)
+        wide = math.inf if number > 0 else -math.inf
     if math.isnan(wide):
         return math.inf, -math.inf  # equal to nothing
     slack = 4 * math.ulp(wide) if math.isfinite(wide) else 0.0

@@ -1,0 +1,190 @@
+"""Memory: a store and a checkpointer, wired into workflows in one line. Opens and closes them, nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
+from types import TracebackType
+from typing import Any, Generic, Self, overload
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided
+from typing_extensions import TypeVar
+
+from crossthread.engines.base import Engine
+from crossthread.errors import ConfigurationError
+from crossthread.settings import IndexConfig
+from crossthread.store import MemoryStore
+from crossthread.ttl import TTLConfig
+from crossthread.workflow.decorators import WorkflowDecorators
+
+StoreT = TypeVar("StoreT", bound=BaseStore | None, default=MemoryStore)
+SaverT = TypeVar("SaverT", bound=BaseCheckpointSaver[Any] | None, default=BaseCheckpointSaver[str])
+
+
+class Memory(WorkflowDecorators, Generic[StoreT, SaverT]):
+    """What a LangGraph workflow remembers: across threads in a store, and within a thread in a checkpointer.
+
+    ``Memory("agent.db")`` keeps both in one file, ``Memory()`` in the memory of this process. Stores and checkpointers
+    of others are wired just as well, and ``None`` leaves one to the platform that runs the graph. Where only one of the
+    two is given, the other is opened if there is a url, and None if not, as with LangGraph's own decorators.
+
+    One object serves sync and async workflows, any thread and any event loop. It works as ``with`` and ``async with``.
+
+    Args:
+        url: ``":memory:"`` (the default), the path of a file, or a URL such as ``sqlite:///agent.db``.
+        index: What is searchable in the store that is opened, see `IndexConfig`.
+        ttl: How long items live in the store that is opened, see `TTLConfig`.
+        store: A store to use instead of opening one; None: none.
+        checkpointer: A checkpointer to use instead of opening one; None: none.
+
+    Raises:
+        ConfigurationError: The arguments contradict each other, or one of them cannot be used.
+        StoreError: The file cannot be opened, or belongs to a newer release.
+        IndexMismatchError: The file's vectors are of another model, or have other dimensions.
+
+    Example:
+        >>> memory = Memory()
+        >>> @memory.entrypoint
+        ... def count(word, *, previous):
+        ...     return (previous or 0) + 1
+        >>> thread = {"configurable": {"thread_id": "1"}}
+        >>> count.invoke("one", thread), count.invoke("two", thread)
+        (1, 2)
+    """
+
+    @overload
+    def __init__(
+        self: Memory[MemoryStore, BaseCheckpointSaver[str]],
+        url: str | os.PathLike[str] | Engine = ":memory:",
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Memory[MemoryStore, SaverT],
+        url: str | os.PathLike[str] | Engine,
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        checkpointer: SaverT,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Memory[StoreT, BaseCheckpointSaver[str]], url: str | os.PathLike[str] | Engine, *, store: StoreT
+    ) -> None: ...
+
+    @overload
+    def __init__(self: Memory[StoreT, SaverT], *, store: StoreT, checkpointer: SaverT) -> None: ...
+
+    @overload
+    def __init__(self: Memory[StoreT, None], *, store: StoreT) -> None: ...
+
+    @overload
+    def __init__(self: Memory[None, SaverT], *, checkpointer: SaverT) -> None: ...
+
+    def __init__(
+        self,
+        url: Any = None,
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        store: Any = NOT_PROVIDED,
+        checkpointer: Any = NOT_PROVIDED,
+    ) -> None:
+        _refuse_contradictions(url, index is not None or ttl is not None, store, checkpointer)
+        if isinstance(store, NotProvided) and isinstance(checkpointer, NotProvided) and url is None:
+            url = ":memory:"
+        self._opened: list[Any] = []
+        try:
+            self._store = self._resolve(store, url, lambda: MemoryStore(url, index=index, ttl=ttl))
+            self._checkpointer = self._resolve(checkpointer, url, lambda: _open_checkpointer(url))
+        except BaseException:
+            self.close()
+            raise
+
+    def _resolve(self, given: Any, url: Any, opened: Callable[[], Any]) -> Any:
+        if not isinstance(given, NotProvided):
+            return given
+        if url is None:
+            return None
+        found = opened()
+        if hasattr(found, "close"):  # LangGraph's in-memory checkpointer has nothing to close
+            self._opened.append(found)
+        return found
+
+    @property
+    def store(self) -> StoreT:
+        """The store that workflows get; a plain LangGraph store, for ``compile(store=...)`` or anything else."""
+        return self._store  # type: ignore[no-any-return]
+
+    @property
+    def checkpointer(self) -> SaverT:
+        """Where workflows keep their threads; a plain LangGraph checkpointer."""
+        return self._checkpointer  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close what this object opened, not what it was given; may be called twice."""
+        with ExitStack() as closing:  # which goes on where one of them fails
+            for opened in self._opened:
+                closing.callback(opened.close)
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without blocking the event loop."""
+        async with AsyncExitStack() as closing:
+            for opened in self._opened:
+                closing.push_async_callback(opened.aclose)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _open_checkpointer(url: Any) -> BaseCheckpointSaver[str]:
+    from crossthread.checkpointing import open_checkpointer  # not needed where both are given
+
+    return open_checkpointer(url)
+
+
+def _refuse_contradictions(url: Any, has_settings: bool, store: Any, checkpointer: Any) -> None:
+    gives_store = not isinstance(store, NotProvided)
+    gives_checkpointer = not isinstance(checkpointer, NotProvided)
+    if gives_store and store is not None and not isinstance(store, BaseStore):
+        raise ConfigurationError(
+            f"store={store!r} is not a LangGraph store (langgraph.store.base.BaseStore). "
+            "Give the path of a store to be opened first: Memory('agent.db')."
+        )
+    if gives_checkpointer and checkpointer is not None and not isinstance(checkpointer, BaseCheckpointSaver):
+        raise ConfigurationError(
+            f"checkpointer={checkpointer!r} is not a LangGraph checkpointer (BaseCheckpointSaver)."
+        )
+    if has_settings and gives_store:
+        raise ConfigurationError(
+            "index= and ttl= are settings of the store that Memory opens, and store= gives one that is open already; "
+            "set them where that store is made."
+        )
+    if url is not None and gives_store and gives_checkpointer:
+        raise ConfigurationError(
+            f"Nothing would be kept in {url!r}: store= and checkpointer= are both given. Leave one of the three out."
+        )
+    if url is None and has_settings and gives_checkpointer:
+        raise ConfigurationError(
+            "index= and ttl= are settings of the store that Memory opens, and there is no url to open one; "
+            "give a path, or ':memory:', first."
+        )

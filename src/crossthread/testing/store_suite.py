@@ -1,0 +1,144 @@
+"""The conformance suites: subclass one in your tests, say how your store opens, and it is held to the contract.
+
+```python
+from crossthread.testing import StoreSuite
+
+
+class TestMyStore(StoreSuite):
+    lacks = {"ttl": "items of this store live for ever"}
+
+    def make_store(self, tmp_path, **settings):
+        return MyStore(tmp_path / "my.db", **settings)
+```
+
+Every test runs twice, through the sync methods and through the async ones, and names the capabilities it needs beyond
+a plain LangGraph store; what ``lacks`` names is skipped. `crossthread.testing.suite.harness.CAPABILITIES` lists them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.store.base import GetOp
+
+from crossthread.errors import ConfigurationError, StoreClosedError
+from crossthread.store import MemoryStore
+from crossthread.testing.embedder import HashEmbeddings
+from crossthread.testing.suite.addresses import Addresses
+from crossthread.testing.suite.batches import Batches
+from crossthread.testing.suite.calling import Calling
+from crossthread.testing.suite.closing import Closing
+from crossthread.testing.suite.extras import Forgetting, Updating
+from crossthread.testing.suite.filters import Filters
+from crossthread.testing.suite.harness import OpenRaw, index_of
+from crossthread.testing.suite.indexing import Indexing
+from crossthread.testing.suite.namespaces import Namespaces
+from crossthread.testing.suite.search import Search
+from crossthread.testing.suite.semantic import Semantic
+from crossthread.testing.suite.settings import IndexSettings
+from crossthread.testing.suite.times import Times
+from crossthread.testing.suite.ttl import TimeToLive
+from crossthread.testing.suite.values import Values
+
+
+class StoreSuite(
+    Addresses,
+    Values,
+    Batches,
+    Times,
+    Search,
+    Filters,
+    Semantic,
+    Indexing,
+    IndexSettings,
+    TimeToLive,
+    Namespaces,
+    Calling,
+    Closing,
+    Forgetting,
+    Updating,
+):
+    """The contract, for any ``BaseStore``; a subclass defines ``make_store`` and what its store lacks."""
+
+
+class EngineSuite(StoreSuite):
+    """The contract, and what `MemoryStore` promises besides, for an engine of crossthread.
+
+    A subclass defines ``url``; an engine whose data ends with the object lacks "reopening".
+    """
+
+    def url(self, tmp_path: Path) -> str:
+        """Return the URL of a store in the test's empty folder, the same whenever it is asked."""
+        raise NotImplementedError("a subclass names the URL of its engine here")
+
+    def make_store(self, tmp_path: Path, **settings: Any) -> MemoryStore:
+        """Open a MemoryStore on the engine."""
+        return MemoryStore(self.url(tmp_path), **settings)
+
+    def test_from_conn_string_with(self, tmp_path: Path) -> None:
+        """What from_conn_string returns is the open store for with, and closed at its end."""
+        with MemoryStore.from_conn_string(
+            self.url(tmp_path), index=index_of(HashEmbeddings()), ttl={"default_ttl": 5}
+        ) as store:
+            assert isinstance(store, MemoryStore)
+            store.setup()
+            store.put(("c",), "k", {"text": "green tea"})
+            assert store.search(("c",), query="tea")[0].key == "k"
+            assert store.ttl_config == {"default_ttl": 5}
+        with pytest.raises(StoreClosedError):
+            store.get(("c",), "k")
+
+    def test_from_conn_string_async_with(self, tmp_path: Path) -> None:
+        """The same object works with async with."""
+
+        async def main() -> MemoryStore:
+            async with MemoryStore.from_conn_string(self.url(tmp_path)) as store:
+                await store.asetup()
+                await store.aput(("c",), "k", {"n": 1})
+                assert len(await store.asearch(("c",))) == 1
+            return store
+
+        store = asyncio.run(main())
+        with pytest.raises(StoreClosedError):
+            store.get(("c",), "k")
+
+    @pytest.mark.parametrize("embed", ["nobody:no-such-model", "no-such-model", ""])
+    def test_an_unknown_provider_string(self, tmp_path: Path, embed: str) -> None:
+        """A provider string that leads to no model is a ConfigurationError when the store is opened."""
+        with pytest.raises(ConfigurationError):
+            MemoryStore(self.url(tmp_path), index=index_of(embed))
+
+    @pytest.mark.parametrize("call", [False, True], ids=["on the store", "per call"])
+    @pytest.mark.parametrize("mode", ["keyword", "hybrid"])
+    def test_modes_of_later_releases(self, open_raw: OpenRaw, mode: str, call: bool) -> None:
+        """Keyword and hybrid search are not in this release, and asking for them says so."""
+        store = open_raw(index=index_of(HashEmbeddings()))
+        with pytest.raises(ConfigurationError, match=mode):
+            store.search(("c",), query="tea", mode=mode) if call else open_raw(
+                index=index_of(HashEmbeddings(), mode=mode)
+            )
+
+    @pytest.mark.parametrize("index", [{}, {"fields": ["text"]}, {"dims": 64}], ids=repr)
+    def test_an_index_without_a_model(self, open_raw: OpenRaw, index: dict[str, Any]) -> None:
+        """An index without embed means keyword search, which is not in this release."""
+        with pytest.raises(ConfigurationError, match=r"keyword|embed"):
+            open_raw(index=index)
+
+    def test_sixty_thousand_coroutines(self, open_raw: OpenRaw) -> None:
+        """As many calls as there are users finish in one gather: 60,000, writes and reads mixed."""
+        store = open_raw()
+        count = 20_000
+
+        async def main() -> None:
+            writes = [store.aput(("many", str(n % 100)), str(n), {"n": n}) for n in range(count)]
+            reads = [store.aget(("many", str(n % 100)), str(n)) for n in range(count)]
+            results = await asyncio.gather(*writes, *reads, *(store.aget(("none",), str(n)) for n in range(count)))
+            assert results[:count] == [None] * count
+
+        asyncio.run(main())
+        assert store.count() == count
+        items = store.batch([GetOp(("many", str(n % 100)), str(n)) for n in range(count)])
+        assert [item.value["n"] for item in items] == list(range(count))

@@ -1,0 +1,142 @@
+"""Hypothesis strategies for what a store is given: addresses, values, filters and texts, ordinary and hostile.
+
+The alphabets are small on purpose: random steps must often meet the same item, and random filters often match.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+FIELDS = ["a", "b", "a.b", "o", "text"]
+"""The keys of generated objects; a literal dotted one is among them."""
+
+PATHS = [*FIELDS, "o.a", "o.b", "o.a.b", "o.o.a", "a.b.a", "missing", "o.missing"]
+"""The keys of generated filters."""
+
+HOSTILE = [
+    "%",
+    "_",
+    "*",
+    "?",
+    "[a]",
+    "'",
+    '"',
+    "\\",
+    "--",
+    "a b",
+    "é",
+    "e\u0301",
+    "😀",
+    "\uffff",
+    "A",
+    "ab",
+    "\x01",
+    "-1",
+    "0",
+]
+"""Strings that a careless engine takes for something else."""
+
+_WORDS = ["green", "tea", "old", "trains", "red", "roses", "Bob", "likes", "winter"]
+
+
+def labels() -> st.SearchStrategy[str]:
+    """Labels of namespaces, few of them."""
+    return st.one_of(st.sampled_from(["a", "b", "users"]), st.sampled_from(["a", "b", *HOSTILE, "\ud800"]))
+
+
+def namespaces(*, min_size: int = 1) -> st.SearchStrategy[tuple[str, ...]]:
+    """Namespaces of up to three labels; with ``min_size=0`` prefixes for a search."""
+    return st.lists(labels(), min_size=min_size, max_size=3).map(tuple)
+
+
+def keys() -> st.SearchStrategy[str]:
+    """Keys, few of them."""
+    return st.one_of(st.sampled_from(["k", "l", "m"]), st.sampled_from(["", ".", "a.b", "\0", "\ud800", *HOSTILE]))
+
+
+def scalars() -> st.SearchStrategy[Any]:
+    """Values of JSON that hold no other, often equal, or equal but for their type."""
+    return st.one_of(
+        st.sampled_from([0, 1, 2, -1, 1.0, 0.5, -0.0, True, False, None, "", "a", "1", "ab", "A", 10, "10", 9, "9"]),
+        st.sampled_from([2**53, 2**53 + 1, 2.0**53, 2**63 - 1, -(2**63), 2.0**63, 1e300, 5e-324]),
+        st.integers(-(2**63), 2**63 - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.sampled_from(HOSTILE),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5),
+    )
+
+
+def json_values(*, max_leaves: int = 6) -> st.SearchStrategy[Any]:
+    """Values of JSON: scalars, lists and objects of them."""
+    return st.recursive(
+        scalars(),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3)
+        ),
+        max_leaves=max_leaves,
+    )
+
+
+def texts() -> st.SearchStrategy[str]:
+    """Short texts of few words, so that equal and similar ones are common."""
+    return st.lists(st.sampled_from(_WORDS), min_size=1, max_size=3).map(" ".join)
+
+
+def values() -> st.SearchStrategy[dict[str, Any]]:
+    """Values of items, many of them with a field ``text``, and some with a list ``notes`` of texts."""
+    plain = st.dictionaries(st.sampled_from(FIELDS), json_values(), max_size=3)
+    told = st.fixed_dictionaries({"text": st.one_of(texts(), texts(), st.sampled_from(["", " ", None]))})
+    noted = st.fixed_dictionaries({"notes": st.lists(texts(), max_size=3)})
+    return st.tuples(plain, st.one_of(told, told, noted, st.just({}))).map(lambda parts: {**parts[0], **parts[1]})
+
+
+def operands() -> st.SearchStrategy[Any]:
+    """What a field can be compared with, such as no value can equal among it."""
+    odd = [float("inf"), float("-inf"), float("nan"), 2**64, -(2**70), "a\0", "\ud800"]
+    return st.one_of(scalars(), scalars(), st.lists(scalars(), max_size=2), st.sampled_from(odd))
+
+
+def _conditions() -> st.SearchStrategy[Any]:
+    simple = st.one_of(
+        operands(),
+        st.builds(lambda word, operand: {word: operand}, st.sampled_from(["$eq", "$ne", "$contains"]), operands()),
+        st.builds(lambda word, operand: {word: operand}, st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), scalars()),
+        st.builds(lambda low, high: {"$gte": low, "$lt": high}, scalars(), scalars()),
+        st.builds(
+            lambda word, listed: {word: listed}, st.sampled_from(["$in", "$nin"]), st.lists(operands(), max_size=3)
+        ),
+        st.booleans().map(lambda present: {"$exists": present}),
+    )
+    return st.recursive(
+        simple,
+        lambda inner: st.one_of(
+            st.dictionaries(st.sampled_from(["a", "b", "o"]), inner, min_size=1, max_size=2),
+            inner.filter(_is_operators).map(lambda operators: {"$not": operators}),
+        ),
+        max_leaves=3,
+    )
+
+
+def _is_operators(condition: Any) -> bool:
+    return isinstance(condition, dict) and all(key.startswith("$") for key in condition)
+
+
+def filters() -> st.SearchStrategy[dict[str, Any]]:
+    """Valid filters over the fields of `values`."""
+    fields = st.dictionaries(st.sampled_from(PATHS), _conditions(), min_size=1, max_size=2)
+    return st.recursive(
+        fields,
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=1, max_size=3).map(lambda all_: {"$and": all_}),
+            st.lists(inner, min_size=1, max_size=3).map(lambda any_: {"$or": any_}),
+            inner.map(lambda one: {"$not": one}),
+        ),
+        max_leaves=3,
+    )
+
+
+def ttls() -> st.SearchStrategy[float | None]:
+    """Times to live, in minutes, that the clock of a random walk passes."""
+    return st.sampled_from([None, None, 0, 0.5, 1, 3, 10])

@@ -1,0 +1,47 @@
+"""Random steps: whatever happens to a store, the embedded engine and the reference answer alike.
+
+A short walk by default; CROSSTHREAD_LONG=1 takes a long one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+from crossthread import MemoryStore
+from crossthread.testing import StoreComparison
+
+LONG = bool(os.environ.get("CROSSTHREAD_LONG"))
+
+WALK = settings(
+    max_examples=1_500 if LONG else 100,
+    stateful_step_count=60 if LONG else 25,
+    deadline=None,
+    derandomize=not LONG,  # the short walk is the same everywhere, the long one looks for new ways
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+
+
+class SQLiteComparison(StoreComparison):
+    def open_store(self, folder: Path, **settings: Any) -> MemoryStore:
+        return MemoryStore(folder / "agent.db", **settings)
+
+
+class MemoryComparison(StoreComparison):
+    """The reference against itself, one of the two driven through the async methods: sync equals async."""
+
+    can_reopen = False
+
+    def open_store(self, folder: Path, **settings: Any) -> MemoryStore:
+        return MemoryStore(":memory:", **settings)
+
+
+class TestSQLite(SQLiteComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = WALK
+
+
+class TestMemory(MemoryComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=1_000 if LONG else 15)
