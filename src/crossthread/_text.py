@@ -12,7 +12,8 @@ import re
 ESCAPE = "\x1a"
 _UNSAFE = re.compile("[\x00\x1a\ud800-\udfff]")
 _ESCAPED = re.compile("\x1a([0-9a-f]{4})")
-_UNHOLDABLE = re.compile("[\x00\ud800-\udfff]")
+UNHOLDABLE = re.compile("[\x00\ud800-\udfff]")
+"""The characters that some database cannot hold: NUL and lone surrogates."""
 
 
 def escape(text: str) -> str:
@@ -27,9 +28,3 @@ def unescape(text: str) -> str:
     if ESCAPE not in text:
         return text
     return _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text)
-
-
-def unholdable(text: str) -> str | None:
-    """Return the first character of ``text`` that some database cannot hold (NUL or a lone surrogate), or None."""
-    match = _UNHOLDABLE.search(text)
-    return match.group() if match else None

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from crossthread._text import unholdable
+from crossthread._text import UNHOLDABLE
 from crossthread.errors import InvalidValueError
 
 MAX_DEPTH = 200
@@ -58,7 +58,8 @@ def decode(text: str) -> Any:
 
 def _check(node: Any, depth: int) -> None:
     if isinstance(node, str):
-        _check_text(node)
+        if UNHOLDABLE.search(node) is not None:
+            raise _Invalid(_holds(node))
     elif node is None or isinstance(node, bool):
         pass
     elif isinstance(node, int):
@@ -84,7 +85,8 @@ def _check_inside(node: dict[Any, Any] | list[Any], depth: int) -> None:
             if isinstance(node, dict):
                 if not isinstance(step, str):
                     raise _Invalid(f"keys must be strings, not {_name(step)}")
-                _check_text(step)
+                if UNHOLDABLE.search(step) is not None:
+                    raise _Invalid(_holds(step))
             _check(child, depth + 1)
         except _Invalid as invalid:
             # Deep paths are cut: a message with two hundred steps helps nobody.
@@ -93,12 +95,9 @@ def _check_inside(node: dict[Any, Any] | list[Any], depth: int) -> None:
             raise
 
 
-def _check_text(text: str) -> None:
-    bad = unholdable(text)
-    if bad is not None:
-        raise _Invalid(
-            f"text holds {'NUL' if bad == chr(0) else f'the lone surrogate {bad!r}'}, which cannot be stored"
-        )
+def _holds(text: str) -> str:
+    bad = UNHOLDABLE.findall(text)[0]
+    return f"text holds {'NUL' if bad == chr(0) else f'the lone surrogate {bad!r}'}, which cannot be stored"
 
 
 def _name(thing: Any) -> str:

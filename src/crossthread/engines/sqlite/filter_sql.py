@@ -11,7 +11,7 @@ import math
 from itertools import combinations, pairwise
 from typing import Any
 
-from crossthread._text import unholdable
+from crossthread._text import UNHOLDABLE
 from crossthread.filters.ast import And, Compare, Equals, Field, In, Node, Or
 
 Condition = tuple[str, tuple[Any, ...]]
@@ -47,7 +47,7 @@ def _on_field(route: str, node: Node) -> Condition:
         case In(operands) if 0 < len(operands) <= _MOST_VALUES:
             parts = [_equal(route, operand) for operand in operands]
             return ANY if ANY in parts else _joined(" OR ", parts)
-        case Compare(name, operand) if isinstance(operand, str) and unholdable(operand) is None:
+        case Compare(name, operand) if isinstance(operand, str) and UNHOLDABLE.search(operand) is None:
             return f"{_VALUE_AT} {_SQL_ORDER[name]} ?", (route, operand)
         case Compare(name, operand) if _is_number(operand):
             low, high = _around(operand)
@@ -56,7 +56,7 @@ def _on_field(route: str, node: Node) -> Condition:
 
 
 def _equal(route: str, operand: Any) -> Condition:
-    if isinstance(operand, str) and unholdable(operand) is None:
+    if isinstance(operand, str) and UNHOLDABLE.search(operand) is None:
         return f"{_VALUE_AT} = ?", (route, operand)
     if isinstance(operand, bool):
         return f"{_VALUE_AT} = ?", (route, int(operand))

@@ -18,7 +18,6 @@ from crossthread.engines.sqlite.connection import (
     create_private,
     is_read_only,
     mapped_errors,
-    use_write_ahead_log,
 )
 from crossthread.errors import StoreBusyError, StoreClosedError
 
@@ -60,9 +59,6 @@ class SharedConnection:
             raise StoreClosedError("This checkpointer is closed; open a new one to go on.")
         if not self._open:
             self._open.append(connect(self.path, read_only=self.read_only))
-            if not self.read_only:
-                with mapped_errors(self.path):
-                    use_write_ahead_log(self._open[0])
         return self._open[0]
 
     @contextmanager
