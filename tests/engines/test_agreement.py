@@ -5,6 +5,7 @@ A short walk by default; CROSSTHREAD_LONG=1 takes a long one.
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,28 @@ class SQLiteComparison(StoreComparison):
         return MemoryStore(folder / "agent.db", **settings)
 
 
+class _Pair:
+    """Two stores as one: every call goes to the other one than the call before."""
+
+    def __init__(self, *stores: MemoryStore) -> None:
+        self.stores = stores
+        self._turns = itertools.cycle(stores)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(next(self._turns), name)
+
+    def close(self) -> None:
+        for store in self.stores:
+            store.close()
+
+
+class PairComparison(StoreComparison):
+    """Two objects on one file in turn: what one wrote, the other knows at once, whatever it has kept in memory."""
+
+    def open_store(self, folder: Path, **settings: Any) -> _Pair:
+        return _Pair(*(MemoryStore(folder / "agent.db", **settings) for _ in range(2)))
+
+
 class MemoryComparison(StoreComparison):
     """The reference against itself, one of the two driven through the async methods: sync equals async."""
 
@@ -41,6 +64,10 @@ class MemoryComparison(StoreComparison):
 
 class TestSQLite(SQLiteComparison.TestCase):  # type: ignore[name-defined,misc]
     settings = WALK
+
+
+class TestPair(PairComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=500 if LONG else 40)
 
 
 class TestMemory(MemoryComparison.TestCase):  # type: ignore[name-defined,misc]

@@ -172,8 +172,11 @@ def test_writing_while_listing_does_not_deadlock(saver):
 
     async def main():
         put(saver, "d")
-        async for found in saver.alist(None):
+        put(saver, "e")
+        async for found in saver.alist(thread("d")):
             await saver.adelete_thread(found.config["configurable"]["thread_id"])
+        for found in saver.list(None):
+            await asyncio.wait_for(saver.adelete_thread(found.config["configurable"]["thread_id"]), 5)
         return await collect(saver.alist(None))
 
     assert asyncio.run(main()) == []
@@ -319,6 +322,9 @@ def test_pruning_keeps_the_latest(saver, asynchronous):
         (latest.checkpoint, latest.pending_writes)
     ]
     assert saver.get_tuple(thread("a")).parent_config is None
+    with saver.cursor() as cursor:
+        written = "SELECT DISTINCT checkpoint_id FROM writes WHERE thread_id = 'a'"
+        assert {row[0] for row in cursor.execute(written)} <= {latest.checkpoint["id"]}
     assert len([*saver.list(thread("b"))]) > 1
     assert count.invoke("x", thread("a")) == 4
     prune(["a"], strategy="delete")
@@ -470,8 +476,10 @@ def test_from_conn_string(path):
 def test_a_forked_child_opens_its_own_connection(saver):
     count = acounter(saver)
     asyncio.run(count.ainvoke("x", thread()))
+    parents = saver.conn
     if (child := os.fork()) == 0:
-        os._exit(asyncio.run(count.ainvoke("x", thread())))
+        result = asyncio.run(count.ainvoke("x", thread()))
+        os._exit(result if saver.conn is not parents else 99)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
     assert asyncio.run(count.ainvoke("x", thread())) == 3
 
@@ -485,7 +493,7 @@ DurableSaver({str(path)!r}).put({{"configurable": {{"thread_id": sys.argv[1], "c
     {{"id": "1", "channel_values": {{}}}}, {{}}, {{}})
 """
     started = [
-        subprocess.Popen([sys.executable, "-c", program, str(n)], stdin=subprocess.PIPE, text=True) for n in range(4)
+        subprocess.Popen([sys.executable, "-c", program, str(n)], stdin=subprocess.PIPE, text=True) for n in range(3)
     ]
     for process in started:
         process.stdin.write("go\n")

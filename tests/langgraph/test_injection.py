@@ -203,9 +203,11 @@ class Worker:
 
 
 class AsyncWorker:
+    # LangGraph copies a function's attributes onto the task; those of an object or a class must not end up there.
+    func = timeout = retry_policy = "mine"
+
     def __init__(self):
-        # LangGraph copies a function's attributes onto the task; an object's must not end up there.
-        self.func = self.timeout = self.retry_policy = "mine"
+        self.cache_policy = "mine"
 
     async def __call__(self, text: str, *, store: "BaseStore | None"):
         return text, store

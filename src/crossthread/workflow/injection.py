@@ -298,13 +298,15 @@ def _wrapper(func: Any, function: Any, parameters: list[Parameter], injected: li
     if inspect.iscoroutinefunction(function):
 
         async def acall(*args: Any, **kwargs: Any) -> Any:
-            return await func(*shape.arrange(args, kwargs, name), **kwargs)
+            args = tuple(shape.arrange(args, kwargs, name))  # changes kwargs too
+            return await func(*args, **kwargs)
 
         call = acall
     else:
 
         def scall(*args: Any, **kwargs: Any) -> Any:
-            return func(*shape.arrange(args, kwargs, name), **kwargs)
+            args = tuple(shape.arrange(args, kwargs, name))  # changes kwargs too
+            return func(*args, **kwargs)
 
         call = scall
 
@@ -314,7 +316,7 @@ def _wrapper(func: Any, function: Any, parameters: list[Parameter], injected: li
         named = named.func
     if not hasattr(named, "__qualname__"):
         named = type(named)
-    functools.update_wrapper(call, named, _NAMES, ("__dict__",) if isinstance(func, FunctionType) else ())
+    functools.update_wrapper(call, named, _NAMES, () if isinstance(named, type) else ("__dict__",))
     call.__wrapped__ = func
     ordinary = [p for p in parameters if p.name not in GIVEN]
     returns = _resolved(inspect.signature(func).return_annotation, _namespace(function))
