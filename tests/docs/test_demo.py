@@ -167,7 +167,7 @@ def test_a_path_that_cannot_be_used(demo, tmp_path):
     assert tmp_path.joinpath("notes.txt").read_text().startswith("not a database")
 
 
-@pytest.mark.parametrize("user", ["", "a.b"])
+@pytest.mark.parametrize("user", ["", "a.b", "a\0b", "\udcff"])
 def test_a_user_that_cannot_be(user, demo):
     assert "error: " in demo("hi", arguments=["--user", user], code=1)
 

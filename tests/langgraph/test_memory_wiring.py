@@ -139,6 +139,7 @@ def test_what_is_not_given_is_opened_only_with_a_url(tmp_path):
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_closing_closes_what_was_opened_and_may_be_repeated(tmp_path, asynchronous):
+    before = set(threading.enumerate())
     memory = Memory(tmp_path / "agent.db")
     say(chat(memory), "I am Bob")
     for _ in range(2):
@@ -147,7 +148,7 @@ def test_closing_closes_what_was_opened_and_may_be_repeated(tmp_path, asynchrono
         memory.store.get(ADA, "name")
     with pytest.raises(StoreClosedError):
         memory.checkpointer.get_tuple(thread())
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("crossthread")]
+    assert not [t.name for t in set(threading.enumerate()) - before if t.name.startswith("crossthread")]
     Memory().close()
 
 

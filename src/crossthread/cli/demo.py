@@ -139,8 +139,8 @@ class _Chat:
 
     def enter(self, user: str, *, new_thread: bool) -> None:
         """Go on with a user's last thread, or start a new one."""
-        if not user:
-            raise InvalidArgumentError("a user needs a name")
+        if not user or not user.isprintable():  # bytes that are no text in the terminal's encoding are not, either
+            raise InvalidArgumentError("a user needs a name that can be printed")
 
         def advance(value: dict[str, Any]) -> dict[str, Any]:
             return {"thread": value["thread"] + (new_thread or value["thread"] == 0)}
