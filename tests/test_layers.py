@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "crossthread"
 
 # In import order; modules on one line do not import each other, except from left to right.
 LAYERS = [
-    "errors _text _clock _program",
+    "errors _text _clock _closing _program",
     "namespaces values settings ttl",
     "filters.ast filters.parse filters.match",
     "search.vectors search.scan",

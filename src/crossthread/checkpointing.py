@@ -28,6 +28,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from crossthread._closing import Closing
 from crossthread.engines.base import Engine
 from crossthread.engines.memory import MemoryEngine
 from crossthread.engines.registry import engine_for
@@ -55,7 +56,7 @@ def open_checkpointer(url: str | os.PathLike[str] | Engine) -> BaseCheckpointSav
     )
 
 
-class DurableSaver(SqliteSaver):
+class DurableSaver(Closing, SqliteSaver):
     """LangGraph's SQLite checkpointer for any caller: sync and async, any thread, any event loop, a forked process too.
 
     What a call has returned from is on disk. Its tables live beside those of a `MemoryStore` in one file, and are the
@@ -101,18 +102,6 @@ class DurableSaver(SqliteSaver):
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
         await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:

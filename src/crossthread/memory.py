@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
-from types import TracebackType
-from typing import Any, Generic, Self, overload
+from typing import Any, Generic, overload
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided
 from typing_extensions import TypeVar
 
+from crossthread._closing import Closing
 from crossthread.engines.base import Engine
 from crossthread.errors import ConfigurationError
 from crossthread.settings import IndexConfig
@@ -23,7 +23,7 @@ StoreT = TypeVar("StoreT", bound=BaseStore | None, default=MemoryStore)
 SaverT = TypeVar("SaverT", bound=BaseCheckpointSaver[Any] | None, default=BaseCheckpointSaver[str])
 
 
-class Memory(WorkflowDecorators, Generic[StoreT, SaverT]):
+class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
     """What a LangGraph workflow remembers: across threads in a store, and within a thread in a checkpointer.
 
     ``Memory("agent.db")`` keeps both in one file, ``Memory()`` in the memory of this process. Stores and checkpointers
@@ -138,22 +138,6 @@ class Memory(WorkflowDecorators, Generic[StoreT, SaverT]):
         async with AsyncExitStack() as closing:
             for opened in self._opened:
                 closing.push_async_callback(opened.aclose)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 def _open_checkpointer(url: Any) -> BaseCheckpointSaver[str]:

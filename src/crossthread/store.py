@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any, Self, cast
 
 from langchain_core.embeddings import Embeddings
@@ -28,6 +27,7 @@ from langgraph.store.base import (
 
 from crossthread import namespaces
 from crossthread._clock import Clock
+from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
 from crossthread.batch import Embed, run_batch
 from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
@@ -45,7 +45,7 @@ from crossthread.update import Call, Pause, run_update
 _SWEEP_MINUTES = 5.0  # LangGraph's default for a sweeper started by hand
 
 
-class MemoryStore(BaseStore):
+class MemoryStore(Closing, BaseStore):
     """A LangGraph store that lasts: one local file (or memory, or another engine) with exact semantic search.
 
     One object serves sync and async callers, any thread and any event loop; several processes may open one file. It is
@@ -147,22 +147,6 @@ class MemoryStore(BaseStore):
         """Do what `close` does, without blocking the event loop."""
         await asyncio.to_thread(self.stop_ttl_sweeper)
         await self._engine.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     # Everything is a batch
 

@@ -1,7 +1,8 @@
 """What users need to test their own code and their own stores: fakes, a clock, and the conformance suites.
 
-`HashEmbeddings`, `ManualClock` and the chat models need nothing more than crossthread itself. The suites and the comparison machine need pytest and
-hypothesis (``pip install crossthread[testing]``), so they are imported when they are first asked for.
+`HashEmbeddings`, `ManualClock` and the chat models need nothing more than crossthread itself. The suites and the
+comparison machine need pytest and hypothesis (``pip install crossthread[testing]``), so they are imported when they are
+first asked for.
 """
 
 from __future__ import annotations
