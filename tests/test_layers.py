@@ -16,11 +16,11 @@ LAYERS = [
     "embedding.extract",
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters",
-    "engines._worker engines.base engines.registry engines.migrations engines.memory",
+    "engines._fork engines._worker engines.base engines.registry engines.migrations engines.memory",
     "engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
     "engines.sqlite.queries engines.sqlite.filter_sql",
     "engines.sqlite.vector_cache engines.sqlite.reads engines.sqlite.writes engines.sqlite.engine",
-    "batch update sweeper store",
+    "turns batch update sweeper store",
     "checkpointing workflow.injection workflow.decorators memory",
     "testing cli __main__",
 ]

@@ -5,12 +5,12 @@ Embedding happens before the engine is asked to run anything, so no lock is held
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from langgraph.store.base import Item, SearchItem
+from langgraph.store.base import Item, PutOp, SearchItem
 
 from crossthread import values
 from crossthread._clock import to_datetime
@@ -21,6 +21,12 @@ from crossthread.operations.commands import Answer, Batch, KnownVectors, Put, Ro
 from crossthread.operations.plan import Plan, make_plan
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
+
+
+class Compute(NamedTuple):
+    """The request for a result that takes long to compute, so that async callers let a thread do it."""
+
+    function: Callable[[], Any]
 
 
 class Embed(NamedTuple):
@@ -44,12 +50,40 @@ def run_batch(
     Raises:
         InvalidNamespaceError, InvalidArgumentError, EmbeddingError, StoreError: Nothing of the batch was written.
     """
-    plan = make_plan(ops, index)
+    ops = list(ops)
+    if _many(ops):
+        plan = yield Compute(lambda: make_plan(ops, index))
+    else:
+        plan = make_plan(ops, index)
     if plan.texts or plan.queries:
         yield from _embed(plan, dims)
     if not plan.commands:
         return [None] * len(plan.answers)
     answers = yield Batch(tuple(plan.commands), omit_expired)
+    if sum(map(_weight, answers)) > _LIGHT_CHARACTERS:
+        return cast(list[Any], (yield Compute(lambda: _results(plan, answers))))
+    return _results(plan, answers)
+
+
+_LIGHT_OPS = 100
+_LIGHT_CHARACTERS = 200_000  # some milliseconds of decoding
+
+
+def _many(ops: list[Any]) -> bool:
+    """Whether checking these operations takes so long that an event loop should not wait for it."""
+    if len(ops) > _LIGHT_OPS:
+        return True
+    values_ = [op.value for op in ops if isinstance(op, PutOp) and isinstance(op.value, dict)]
+    size = sum(len(part) for value in values_ for part in value.values() if isinstance(part, (str, list, dict)))
+    return size > _LIGHT_CHARACTERS // 10
+
+
+def _weight(answer: Answer) -> int:
+    rows = answer if isinstance(answer, list) else [answer]
+    return sum(len(row.value) + 100 for row in rows if isinstance(row, Row))
+
+
+def _results(plan: Plan, answers: list[Answer]) -> list[Any]:
     return [None if position is None else _result(answers[position]) for position in plan.answers]
 
 
@@ -72,7 +106,11 @@ def _embed(plan: Plan, dims: int | None) -> Program[None]:
     if documents or queries:
         raw_documents, raw_queries = yield Embed(documents, queries)
         if documents:
-            new = unit_vectors(raw_documents, len(documents), dims)
+            if len(documents) > _LIGHT_OPS:
+                known_dims = dims
+                new = yield Compute(lambda: unit_vectors(raw_documents, len(documents), known_dims))
+            else:
+                new = unit_vectors(raw_documents, len(documents), dims)
             vectors.update(zip(documents, new, strict=True))
             dims = new.shape[1]
         if queries:

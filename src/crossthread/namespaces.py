@@ -86,7 +86,8 @@ def checked(namespace: Any, *, empty_allowed: bool = False) -> Namespace:
         else:
             continue
         raise InvalidNamespaceError(f"Invalid namespace label {label!r} in {namespace!r}: {problem}.")
-    return tuple(namespace)
+    # Subclasses become plain text: an enum's own str() and format() may say something else.
+    return tuple([str.__str__(label) for label in namespace])
 
 
 def text_range(prefix: str) -> tuple[str, str]:

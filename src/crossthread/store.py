@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 import random
 import time
@@ -29,18 +30,21 @@ from crossthread import namespaces
 from crossthread._clock import Clock
 from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
-from crossthread.batch import Embed, run_batch
+from crossthread.batch import Compute, Embed, run_batch
 from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
 from crossthread.engines.base import Engine, VectorSpace
 from crossthread.engines.registry import engine_for
-from crossthread.errors import InvalidArgumentError
+from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreClosedError
 from crossthread.filters.parse import parse_filter
 from crossthread.operations.commands import Batch, Count, Forget, Sweep
 from crossthread.operations.plan import ModalSearchOp
 from crossthread.settings import IndexConfig, Mode, parse_index
 from crossthread.sweeper import Sweeper
 from crossthread.ttl import TTLConfig, checked_ttl, omits_expired, parse_ttl
-from crossthread.update import Call, Pause, run_update
+from crossthread.turns import Turns
+from crossthread.update import Call, Pause, Turn, run_update
+
+logger = logging.getLogger("crossthread")
 
 _SWEEP_MINUTES = 5.0  # LangGraph's default for a sweeper started by hand
 
@@ -86,6 +90,8 @@ class MemoryStore(Closing, BaseStore):
         self._embedder = as_embedder(self._index) if self._index is not None else None
         self.index_config: dict[str, Any] | None = dict(index) if index is not None else None
         self.ttl_config: TTLConfig | None = parse_ttl(ttl)  # type: ignore[assignment]  # ours allows a fraction
+        self._closed = False
+        self._turns = Turns()
         self._sweeper: Sweeper | None = None
         self._engine = url if isinstance(url, Engine) else engine_for(url, clock=clock)
         try:
@@ -140,11 +146,13 @@ class MemoryStore(Closing, BaseStore):
 
     def close(self) -> None:
         """Stop the sweeper, finish what is under way and close every connection; may be called twice."""
+        self._closed = True
         self.stop_ttl_sweeper()
         self._engine.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
+        self._closed = True
         await asyncio.to_thread(self.stop_ttl_sweeper)
         await self._engine.aclose()
 
@@ -168,7 +176,12 @@ class MemoryStore(Closing, BaseStore):
         return await adrive(self._program(ops), self._aperform)
 
     def _program(self, ops: Iterable[Any]) -> Program[list[Any]]:
+        self._check_open()
         return run_batch(ops, self._index, self._dims, omits_expired(self._ttl))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("This store is closed; open a new one to go on.")
 
     @property
     def _dims(self) -> int | None:
@@ -191,6 +204,10 @@ class MemoryStore(Closing, BaseStore):
                     result.close()
                     raise TypeError("change is an async function; use aupdate() for it.")
                 return result
+            case Compute(function):
+                return function()
+            case Turn(address):
+                return self._turns.take(address)
             case Pause(seconds):
                 return time.sleep(seconds)
             case _:
@@ -206,6 +223,10 @@ class MemoryStore(Closing, BaseStore):
             case Call(function, argument):
                 result = function(argument)
                 return await result if inspect.isawaitable(result) else result
+            case Compute(function):
+                return await asyncio.to_thread(function)
+            case Turn(address):
+                return await self._turns.atake(address)
             case Pause(seconds):
                 return await asyncio.sleep(seconds)
             case _:
@@ -353,9 +374,9 @@ class MemoryStore(Closing, BaseStore):
     ) -> Program[Item]:
         if isinstance(ttl, NotProvided):
             ttl = self._ttl.get("default_ttl") if self._ttl else None
-        op = PutOp(namespaces.checked(namespace), key, {}, index=index, ttl=ttl)
+        op = PutOp(namespaces.checked(namespace), str(key), {}, index=index, ttl=ttl)
         _refuse_reserved(op.namespace)
-        return run_update(op, change, default, self._program, random.random)
+        return run_update(op, change, default, self._program, random.random, self._turns)
 
     # Expiry
 
@@ -378,6 +399,7 @@ class MemoryStore(Closing, BaseStore):
         """
         if sweep_interval_minutes is not None and not checked_ttl(sweep_interval_minutes):
             raise InvalidArgumentError(f"sweep_interval_minutes must be above 0, not {sweep_interval_minutes!r}.")
+        self._check_open()
         if self._sweeper is None or not self._sweeper.running:
             self._sweeper = _sweeper(self, sweep_interval_minutes)
         return self._sweeper.done
@@ -414,7 +436,11 @@ def _sweeper(store: MemoryStore, minutes: float | None) -> Sweeper:
     def interval_minutes() -> float:
         alive = reference()
         config = alive._ttl if alive is not None else None
-        return minutes or (config or {}).get("sweep_interval_minutes") or _SWEEP_MINUTES
+        try:
+            return minutes or (parse_ttl(config) or {}).get("sweep_interval_minutes") or _SWEEP_MINUTES
+        except ConfigurationError as error:
+            logger.warning("Sweeping every %g minutes: %s", _SWEEP_MINUTES, error)
+            return _SWEEP_MINUTES
 
     sweeper = Sweeper(sweep, interval_minutes)
     weakref.finalize(store, sweeper.signal)

@@ -45,7 +45,7 @@ class Sweeper:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval_minutes() * 60):
+        while not self._stop.wait(min(self._interval_minutes() * 60, threading.TIMEOUT_MAX)):
             try:
                 swept = self._sweep()
             except Exception:

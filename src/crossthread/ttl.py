@@ -14,6 +14,7 @@ from crossthread.errors import ConfigurationError, InvalidArgumentError
 
 _MICROSECONDS_PER_MINUTE = 60_000_000
 _LATEST = 2**62  # far beyond any calendar, and still a 64-bit integer after more is added
+_LONGEST_MINUTES = 1e12  # two million years
 
 
 class TTLConfig(TypedDict, total=False):
@@ -71,14 +72,14 @@ def checked_ttl(minutes: Any) -> float | None:
         return None
     if not _is_number(minutes) or not 0 <= minutes < math.inf:
         raise InvalidArgumentError(f"ttl must be minutes (0 or more) or None for no expiry, not {minutes!r}.")
-    return float(minutes)
+    return float(min(minutes, _LONGEST_MINUTES))
 
 
 def expiry(now: int, minutes: float | None) -> int | None:
     """Return the microsecond at which something living ``minutes`` from ``now`` is gone; None: never."""
     if minutes is None:
         return None
-    return min(now + round(minutes * _MICROSECONDS_PER_MINUTE), _LATEST)
+    return min(now + round(min(minutes, _LONGEST_MINUTES) * _MICROSECONDS_PER_MINUTE), _LATEST)
 
 
 def is_live(expires_at: int | None, now: int) -> bool:

@@ -17,6 +17,7 @@ from crossthread._program import Program
 from crossthread.errors import InvalidValueError, ItemNotFoundError
 from crossthread.operations.commands import ABSENT, Conflict
 from crossthread.operations.plan import ConditionalPutOp
+from crossthread.turns import Turns
 
 _FIRST_PAUSE_SECONDS = 0.0005
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -27,6 +28,12 @@ class Call(NamedTuple):
 
     function: Callable[[Any], Any]
     argument: Any
+
+
+class Turn(NamedTuple):
+    """The request to wait until nobody else in this process updates the item; answered with whether it was granted."""
+
+    address: tuple[Any, str]
 
 
 class Pause(NamedTuple):
@@ -41,6 +48,7 @@ def run_update(
     default: Any,
     run: Callable[[Iterable[Any]], Program[list[Any]]],
     chance: Callable[[], float],
+    turns: Turns,
 ) -> Program[Item]:
     """Change one item atomically and return it as written.
 
@@ -50,11 +58,29 @@ def run_update(
         default: The value where there is no item, or ``NOT_PROVIDED``.
         run: Makes the program of a batch.
         chance: A random number in [0, 1), which spreads those who try again.
+        turns: The turns that `Turn` requests are about.
 
     Raises:
         ItemNotFoundError: There is no item, and no default.
         InvalidValueError: ``change`` returned something that cannot be stored.
     """
+    address = (tuple(op.namespace), op.key)
+    granted = yield Turn(address)
+    try:
+        return (yield from _attempts(op, change, default, run, chance))
+    finally:
+        if granted:
+            turns.pass_on(address)
+
+
+def _attempts(
+    op: PutOp,
+    change: Callable[[Any], Any],
+    default: Any,
+    run: Callable[[Iterable[Any]], Program[list[Any]]],
+    chance: Callable[[], float],
+) -> Program[Item]:
+    """Read, change and write until nobody else wrote in between."""
     longest = _FIRST_PAUSE_SECONDS
     while True:
         (item,) = yield from run([GetOp(op.namespace, op.key, refresh_ttl=False)])

@@ -11,11 +11,12 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph.store.base import GetOp, PutOp
 
-from crossthread import MemoryStore
+from crossthread import Memory, MemoryStore
 from crossthread.engines.sqlite.engine import SQLiteEngine
 from crossthread.errors import (
     ConfigurationError,
@@ -505,3 +506,110 @@ def test_a_write_in_one_namespace_leaves_the_vectors_of_others_in_memory(tmp_pat
         store.search(("u",), query="tea")
         store.forget(("u",))
         assert set(store._engine._cache._entries) == set()
+
+
+# Locks: SQLite's are the process's, and POSIX drops them all when any handle of the file is closed
+
+
+OTHER_WRITER = """
+    import sys
+    from crossthread import MemoryStore
+    with MemoryStore(sys.argv[1]) as store:
+        store.put(("p",), "other", {"n": 1})
+"""
+
+
+@pytest.mark.parametrize("also", ["nothing", "setup", "second store", "memory"])
+def test_what_was_put_around_another_process_closing_is_kept(tmp_path, also):
+    path = tmp_path / "agent.db"
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(Memory(path) if also == "memory" else MemoryStore(path))
+        store = opened.store if isinstance(opened, Memory) else opened
+        store.put(("p",), "before", {"n": 1})
+        if also == "setup":
+            store.setup()
+        elif also == "second store":
+            stack.enter_context(MemoryStore(path))
+        run_python(OTHER_WRITER, path)
+        store.put(("p",), "after", {"n": 1})
+        seen = run_python(
+            """
+            import sys
+            from crossthread import MemoryStore
+            with MemoryStore(sys.argv[1]) as store:
+                print(*sorted(item.key for item in store.search(("p",))))
+            """,
+            path,
+        )
+        assert seen.stdout.split() == ["after", "before", "other"]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def _child_between(store: MemoryStore, go: Any, answers: Any) -> None:
+    store.put(ADA, "child1", {"n": 1})
+    answers.put("first")
+    go.wait()
+    store.put(ADA, "child2", {"n": 1})
+    store.close()
+    answers.put("second")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_keeps_its_puts_when_the_parent_closes(tmp_path):
+    context = multiprocessing.get_context("fork")
+    path = tmp_path / "agent.db"
+    go, answers = context.Event(), context.SimpleQueue()
+    with MemoryStore(path) as store:
+        store.put(ADA, "parent", {"n": 1})
+        child = context.Process(target=_child_between, args=(store, go, answers))
+        child.start()
+        assert answers.get() == "first"
+    go.set()
+    assert answers.get() == "second"
+    child.join()
+    with MemoryStore(path) as store:
+        assert sorted(item.key for item in store.search(ADA)) == ["child1", "child2", "parent"]
+
+
+@pytest.mark.parametrize("url", [":memory:", "agent.db"])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forking_while_other_threads_write_leaves_no_child_hanging(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    context = multiprocessing.get_context("fork")
+    stop = threading.Event()
+    with MemoryStore(url) as store:
+
+        def write() -> None:
+            while not stop.is_set():
+                store.put(ADA, "busy", {"n": 1})
+
+        threads = [threading.Thread(target=write) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        children = [context.Process(target=store.put, args=(ADA, str(i), {"n": i})) for i in range(5)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(20)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert [child.exitcode for child in children] == [0] * 5
+
+
+def test_a_file_that_was_removed_is_not_made_anew(tmp_path):
+    path = tmp_path / "agent.db"
+    with MemoryStore(path) as store:
+        store.put(ADA, "k", {"n": 1})
+        engine = store._engine
+        assert isinstance(engine, SQLiteEngine)
+        lent = engine._pool.borrow()
+        for file in tmp_path.iterdir():
+            file.unlink()
+        with pytest.raises(StoreUnavailableError):
+            store.get(ADA, "k")
+        engine._pool.give_back(lent)
+        assert not path.exists()

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
@@ -89,7 +89,7 @@ class FunctionEmbedder:
     def embed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from sync code."""
         texts = _distinct(documents, queries)
-        found = self.function(list(texts))
+        found = self._call(list(texts))
         if inspect.isawaitable(found):  # a lambda or a partial around an async function
             found = _run_on_private_loop(_awaited(found))
         return _split(texts, found, documents, queries)
@@ -97,10 +97,16 @@ class FunctionEmbedder:
     async def aembed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from async code; the function runs in a thread."""
         texts = _distinct(documents, queries)
-        found = await asyncio.to_thread(self.function, list(texts))
+        found = await asyncio.to_thread(self._call, list(texts))
         if inspect.isawaitable(found):
             found = await found
         return _split(texts, found, documents, queries)
+
+    def _call(self, texts: list[str]) -> Any:
+        try:
+            return self.function(texts)
+        except StopIteration as error:  # no future can hold it: an async caller would wait for ever
+            raise EmbeddingError("The embedder raised StopIteration.") from error
 
 
 class AsyncFunctionEmbedder:
@@ -127,12 +133,11 @@ def _distinct(documents: list[str], queries: list[str]) -> dict[str, int]:
 def _split(
     texts: dict[str, int], found: Any, documents: list[str], queries: list[str]
 ) -> tuple[Sequence[Any], Sequence[Any]]:
-    try:
-        count = len(found)
-    except TypeError:
-        raise EmbeddingError(f"The embedder returned {type(found).__name__}, not a list of vectors.") from None
-    if count != len(texts):
-        raise EmbeddingError(f"The embedder returned {count} vectors for {len(texts)} texts.")
+    if isinstance(found, (Mapping, Set, str, bytes)) or not isinstance(found, Iterable):
+        raise EmbeddingError(f"The embedder returned {type(found).__name__}, not a list of vectors.")
+    found = list(found)
+    if len(found) != len(texts):
+        raise EmbeddingError(f"The embedder returned {len(found)} vectors for {len(texts)} texts.")
     return [found[texts[text]] for text in documents], [found[texts[text]] for text in queries]
 
 

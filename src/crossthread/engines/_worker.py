@@ -7,12 +7,15 @@ many threads or connections, and the thread takes them a few hundred at a time.
 from __future__ import annotations
 
 import asyncio
-import os
+import copy
 import threading
 import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+from crossthread.engines._fork import watch
+from crossthread.errors import StoreClosedError
 
 _AT_ONCE = 256  # enough to share a commit well, few enough that the first caller does not wait for the last
 
@@ -36,8 +39,7 @@ class Worker:
         self._execute = weakref.WeakMethod(execute)
         self._name = name
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            _workers.add(self)
+        watch(self)
 
     def _reset(self) -> None:
         self._state = _State()
@@ -49,6 +51,8 @@ class Worker:
         future: asyncio.Future[Any] = loop.create_future()
         state = self._state
         with state.changed:
+            if state.stopping:
+                raise StoreClosedError("This store is closed; open a new one to go on.")
             state.waiting.append(_Call(work, future, loop))
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -61,12 +65,21 @@ class Worker:
         return await future
 
     def stop(self) -> None:
-        """Finish the waiting work and end the thread; more work starts it again."""
+        """Refuse more work, finish what waits, and end the thread."""
+        self._state.stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            self._state.stop()
             thread.join()
+
+    def before_fork(self) -> None:
+        """Nothing: what the thread works with is put down by its owner."""
+
+    def after_fork(self, in_child: bool) -> None:
+        """The thread does not live in a child, which starts its own; nor do the loops that wait."""
+        if in_child:
+            stopping = self._state.stopping
             self._reset()
+            self._state.stopping = stopping
 
 
 class _State:
@@ -100,9 +113,9 @@ def _serve(state: _State, execute: weakref.WeakMethod[Any]) -> None:
                 raise RuntimeError("The store was abandoned while a call was waiting; keep a reference to it.")
             outcomes = run([call.work for call in calls])
         except BaseException as error:  # every caller must get an answer
-            outcomes = [error] * len(calls)
-        del run
+            outcomes = copies(error, len(calls))
         _deliver(calls, outcomes)
+        del run, calls, outcomes  # or they would be kept until the next call comes
 
 
 def _deliver(calls: list[_Call], outcomes: Sequence[Any]) -> None:
@@ -127,14 +140,14 @@ def _settle(settled: list[tuple[asyncio.Future[Any], Any]]) -> None:
             future.set_result(outcome)
 
 
-_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    """The threads do not live in a forked child; it starts its own."""
-    for worker in list(_workers):
-        worker._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def copies(error: BaseException, count: int) -> list[BaseException]:
+    """Return an error for each of several callers; one object would collect the tracebacks of all of them."""
+    errors = [error]
+    while len(errors) < count:
+        try:
+            another = copy.copy(error)
+        except Exception:  # an exception class that cannot be copied
+            another = error
+        another.__cause__ = error.__cause__
+        errors.append(another)
+    return errors

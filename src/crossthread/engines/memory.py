@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from crossthread import namespaces, ttl, values
 from crossthread._clock import Clock
+from crossthread.engines._fork import watch
 from crossthread.engines.base import BlockingEngine, VectorSpace
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
@@ -58,6 +59,15 @@ class MemoryEngine(BlockingEngine):
         self._records: dict[str, dict[str, _Record]] = {}
         self._owners: dict[bytes, set[Address]] = {}  # text hash: the items that have it
         self._last_write = 0
+        watch(self)
+
+    def before_fork(self) -> None:
+        """Let nobody be in the middle of something."""
+        self._lock.acquire()
+
+    def after_fork(self, in_child: bool) -> None:
+        """Go on; a child goes on with a copy of its own."""
+        self._lock.release()
 
     @classmethod
     def from_url(cls, url: str, *, clock: Clock | None = None) -> MemoryEngine:

@@ -166,7 +166,7 @@ def _list_namespaces(op: ListNamespacesOp) -> ListNamespaces:
 
 
 def _key(key: Any) -> str:
-    return escape(key if isinstance(key, str) else str(key))
+    return escape(str(key))  # as BaseStore does
 
 
 def _count(name: str, number: Any) -> int:

@@ -92,17 +92,14 @@ _SAFE = 1e-200  # squares below lose digits, or were zero
 
 def _row(row: Any) -> npt.NDArray[Any]:
     if isinstance(row, list):
-        try:
-            return np.frombuffer(array("d", row))  # a third of the time that numpy takes for a list of floats
-        except TypeError:
-            pass
+        return np.frombuffer(array("d", row))  # a third of the time that numpy takes for a list of floats
     return row if isinstance(row, np.ndarray) else np.array(row, dtype=np.float64)
 
 
 def _rows(raw: Any) -> list[npt.NDArray[Any]]:
     try:
         rows = [_row(row) for row in raw]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise EmbeddingError(f"The embedder returned something that is not a list of vectors: {error}") from error
     for row in rows:
         if row.dtype.kind not in "fiu":

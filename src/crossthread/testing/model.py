@@ -38,6 +38,7 @@ _TTL_CONFIGS: list[dict[str, Any] | None] = [
     {"omit_expired": False, "refresh_on_read": False},
 ]
 _DIMS = 16
+_WATCHED: list[tuple[str, ...]] = [(), ("a",), ("a", "b")]
 
 
 def _puts() -> st.SearchStrategy[PutOp]:
@@ -236,6 +237,9 @@ class StoreComparison(RuleBasedStateMachine):
         if self.store is not None:
             self._compare("search", (), limit=10_000, refresh_ttl=False)
             self._compare("list_namespaces", limit=10_000)
+            # The same queries after every step: what an engine keeps in memory must follow each kind of write.
+            for prefix in _WATCHED:
+                self._compare("search", prefix, query="green tea", limit=10_000, refresh_ttl=False)
 
     def _compare(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Make one call on both stores and compare what they return or raise."""

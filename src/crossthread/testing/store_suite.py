@@ -36,6 +36,7 @@ from crossthread.testing.suite.filters import Filters
 from crossthread.testing.suite.harness import OpenRaw, index_of
 from crossthread.testing.suite.indexing import Indexing
 from crossthread.testing.suite.namespaces import Namespaces
+from crossthread.testing.suite.reported import Reported
 from crossthread.testing.suite.search import Search
 from crossthread.testing.suite.semantic import Semantic
 from crossthread.testing.suite.settings import IndexSettings
@@ -64,7 +65,7 @@ class StoreSuite(
     """The contract, for any ``BaseStore``; a subclass defines ``make_store`` and what its store lacks."""
 
 
-class EngineSuite(StoreSuite):
+class EngineSuite(Reported, StoreSuite):
     """The contract, and what `MemoryStore` promises besides, for an engine of crossthread.
 
     A subclass defines ``url``; an engine whose data ends with the object lacks "reopening".

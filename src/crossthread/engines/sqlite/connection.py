@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ from crossthread.errors import (
 OLDEST = (3, 38, 0)  # the first release with JSON functions in every build; RETURNING came with 3.35
 BUSY_SECONDS = 30.0
 
-_HEADER = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3
+_SMALLEST = 512  # bytes of the smallest page, https://www.sqlite.org/fileformat.html, section 1.3
+_creating = threading.Lock()
 
 
 def create_private(path: Path) -> None:
@@ -37,26 +39,30 @@ def create_private(path: Path) -> None:
             f"{path} cannot be created: the folder {path.parent} does not exist; create it first."
         )
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        # No other thread may connect between the two calls: closing a file drops this process's locks on it.
+        with _creating:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         pass
     except OSError as error:
         raise StoreUnavailableError(f"{path} cannot be created: {error.strerror}.") from error
 
 
-def check_header(path: Path) -> None:
-    """Refuse a file that holds something else: SQLite itself takes a very short one for empty, and writes over it.
+def check_size(path: Path) -> None:
+    """Refuse a file that is too short for a database: SQLite takes it for an empty one, and writes over it.
+
+    Whether a longer file is a database, SQLite finds out itself. The file is not opened here: closing it again would
+    drop every lock that this process holds on it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 
     Raises:
-        StoreCorruptError: It is neither empty nor a SQLite database.
-        StoreUnavailableError: It cannot be read.
+        StoreCorruptError: It holds something, and is no SQLite database.
+        StoreUnavailableError: There is no such file.
     """
     try:
-        with path.open("rb") as file:
-            header = file.read(len(_HEADER))
+        size = path.stat().st_size
     except OSError as error:
         raise StoreUnavailableError(f"{path} cannot be read: {error.strerror}.") from error
-    if header and header != _HEADER:
+    if 0 < size < _SMALLEST:
         raise StoreCorruptError(f"{path} is not a crossthread store (not a SQLite database). It was left as it was.")
 
 
@@ -78,8 +84,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         )
     with mapped_errors(path):
         connection = sqlite3.connect(
-            _read_only_uri(path) if read_only else path,
-            uri=read_only,
+            _read_only_uri(path) if read_only else f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,  # mode=rw: a file that was removed is an error, not a new and empty database
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,  # one thread at a time, but not always the same

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from crossthread._clock import Clock
+from crossthread.engines._fork import watch
+from crossthread.engines._worker import copies
 from crossthread.engines.base import BlockingEngine, VectorSpace
 from crossthread.engines.migrations import load_migrations, pending
 from crossthread.engines.sqlite import connection as sqlite
@@ -64,7 +66,7 @@ class SQLiteEngine(BlockingEngine):
         self._waiting: deque[_Entry] = deque()
         self._write_lock = threading.Lock()
         self._open_lock = threading.Lock()
-        _engines.add(self)
+        watch(self)
 
     @classmethod
     def from_url(cls, url: str, *, clock: Clock | None = None) -> SQLiteEngine:
@@ -85,7 +87,7 @@ class SQLiteEngine(BlockingEngine):
             self._pool.read_only = sqlite.is_read_only(self.path)
             if not self._pool.read_only:
                 sqlite.create_private(self.path)
-            sqlite.check_header(self.path)
+            sqlite.check_size(self.path)
             connection = self._pool.borrow()
             try:
                 with sqlite.mapped_errors(self.path):
@@ -151,7 +153,7 @@ class SQLiteEngine(BlockingEngine):
         finally:
             self._pool.give_back(connection)
         if reader.renewals and not self._pool.read_only:
-            self._renew(reader.renewals)
+            self._renew(reader.renewals, batch.omit_expired)
         return answers
 
     def _read_snapshot(self, reader: Reader, batch: Batch) -> list[Answer]:
@@ -166,9 +168,9 @@ class SQLiteEngine(BlockingEngine):
             raise
         return answers
 
-    def _renew(self, renewals: list[Renewal]) -> None:
+    def _renew(self, renewals: list[Renewal], omit_expired: bool) -> None:
         """Let items that a read returned live longer."""
-        (outcome,) = self._write_all([_Entry(lambda transaction: transaction.renew(renewals))])
+        (outcome,) = self._write_all([_Entry(lambda transaction: transaction.renew(renewals, omit_expired))])
         if isinstance(outcome, (StoreReadOnlyError, StoreBusyError)):
             # The read has its answer; that it could not prolong a life must not take the answer away.
             logger.warning("Items read could not be refreshed: %s", outcome)
@@ -188,9 +190,9 @@ class SQLiteEngine(BlockingEngine):
                     failed = (
                         error if isinstance(error, Exception) else StoreError(f"The commit was interrupted: {error!r}")
                     )
-                    for entry in taken:
-                        if not isinstance(entry.outcome, BaseException):
-                            entry.outcome = failed
+                    spoilt = [entry for entry in taken if not isinstance(entry.outcome, BaseException)]
+                    for entry, own in zip(spoilt, copies(failed, len(spoilt)), strict=False):
+                        entry.outcome = own
                     if failed is not error:
                         raise
                 finally:
@@ -238,12 +240,18 @@ class SQLiteEngine(BlockingEngine):
                 entry.outcome = sqlite.as_store_error(error, self.path) if isinstance(error, sqlite3.Error) else error
             connection.execute("RELEASE entry")
 
-    def _after_fork(self) -> None:
-        self._pool.abandon()
-        self._waiting.clear()
-        self._write_lock = threading.Lock()
-        self._open_lock = threading.Lock()
-        self._cache = VectorCache(self._cache.budget_bytes)
+    def before_fork(self) -> None:
+        """Close every connection: SQLite's locks do not survive a fork."""
+        self._pool.pause()
+
+    def after_fork(self, in_child: bool) -> None:
+        """Go on with new connections."""
+        if in_child:
+            self._waiting.clear()
+            self._write_lock = threading.Lock()
+            self._open_lock = threading.Lock()
+            self._cache = VectorCache(self._cache.budget_bytes)
+        self._pool.resume(in_child)
 
 
 def _running(batch: Batch) -> Callable[[Transaction], list[Answer]]:
@@ -253,16 +261,3 @@ def _running(batch: Batch) -> Callable[[Transaction], list[Answer]]:
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
-
-
-_engines: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    """A child of fork must not use its parent's connections and locks."""
-    for engine in list(_engines):
-        engine._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

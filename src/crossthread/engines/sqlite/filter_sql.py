@@ -19,17 +19,24 @@ Condition = tuple[str, tuple[Any, ...]]
 ANY: Condition = ("TRUE", ())
 _MOST_STEPS = 4  # a path of four steps can be spelled in eight ways
 _MOST_VALUES = 100
+_MOST_PARTS = 100  # SQLite parses at most 1000 nested expressions, and a chain of ANDs counts as nested
+_MOST_PARAMETERS = 400  # SQLite takes at least 999
 _VALUE_AT = "json_extract(value, ?)"  # the path is a parameter: keys never become part of SQL
 _SQL_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
 def narrowing(node: Node | None) -> Condition:
     """Return an SQL condition on the column ``value``, with its parameters, that every matching item satisfies."""
+    condition = _narrowing(node)
+    return condition if len(condition[1]) <= _MOST_PARAMETERS else ANY
+
+
+def _narrowing(node: Node | None) -> Condition:
     match node:
         case And(nodes):
-            return _joined(" AND ", [part for part in map(narrowing, nodes) if part != ANY])
+            return _joined(" AND ", [part for part in map(_narrowing, nodes) if part != ANY])
         case Or(nodes):
-            parts = [narrowing(part) for part in nodes]
+            parts = [_narrowing(part) for part in nodes]
             return ANY if ANY in parts or not parts else _joined(" OR ", parts)
         case Field(path, inner):
             routes = _routes(path)
@@ -97,7 +104,7 @@ def _routes(path: str) -> list[str]:
 
 
 def _joined(word: str, parts: list[Condition]) -> Condition:
-    if not parts:
+    if not parts or len(parts) > _MOST_PARTS:
         return ANY
     return f"({word.join(sql for sql, _ in parts)})", tuple(value for _, values in parts for value in values)
 

@@ -26,8 +26,7 @@ class ConnectionPool:
         self._lock = threading.Condition()
         self._open = 0
         self._closed = False
-        # Connections of a parent process; see `abandon`.
-        self._inherited: list[sqlite3.Connection] = []
+        self._paused = False
 
     def borrow(self) -> sqlite3.Connection:
         """Return a connection that nobody else uses until `give_back`."""
@@ -36,6 +35,7 @@ class ConnectionPool:
         except IndexError:
             pass
         with self._lock:
+            self._lock.wait_for(lambda: not self._paused)
             if self._closed:
                 raise StoreClosedError("This store is closed; open a new one to go on.")
             self._open += 1
@@ -47,12 +47,12 @@ class ConnectionPool:
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Take a connection back; it must be outside of any transaction."""
-        if self._closed or connection.in_transaction:
+        if self._closed or self._paused or connection.in_transaction:
             connection.close()
             self._lost()
         else:
             self._idle.append(connection)
-            if self._closed:  # closed in between: close() is waiting for this one
+            if self._closed or self._paused:  # since the line above: somebody waits for this one
                 self._close_idle()
 
     def close(self, timeout_seconds: float | None = None) -> None:
@@ -63,16 +63,21 @@ class ConnectionPool:
         with self._lock:
             self._lock.wait_for(lambda: self._open == 0, timeout_seconds)
 
-    def abandon(self) -> None:
-        """Forget all connections in a forked child, and keep them from being closed there.
+    def pause(self) -> None:
+        """Close every connection, and lend no more until `resume`."""
+        with self._lock:
+            self._paused = True
+        self._close_idle()
+        with self._lock:
+            self._lock.wait_for(lambda: self._open == 0)
 
-        A connection belongs to the process that opened it: closing it in the child would drop the parent's locks on
-        the file.
-        """
-        self._inherited.extend(self._idle)
-        self._idle = deque()
-        self._lock = threading.Condition()
-        self._open = 0
+    def resume(self, in_child: bool) -> None:
+        """Lend again. In a forked child nobody waits, and the lock may be held by a thread that is not there."""
+        if in_child:
+            self._lock = threading.Condition()
+        with self._lock:
+            self._paused = False
+            self._lock.notify_all()
 
     def _close_idle(self) -> None:
         while self._idle:

@@ -82,8 +82,8 @@ SET value = ?, created_at = ?, updated_at = ?, ttl_minutes = ?, expires_at = ?, 
 WHERE id = ?
 """
 
-# Only the item that was read is renewed, not one that has been written since.
-REFRESH = "UPDATE crossthread_items SET expires_at = ? WHERE id = ? AND updated_at = ? AND expires_at IS NOT NULL"
+# Only the item that was read is renewed, not one that has been written since, nor one that has expired meanwhile.
+REFRESH = "UPDATE crossthread_items SET expires_at = ? WHERE id = ? AND updated_at = ? AND expires_at > ?"
 
 EXPIRED = "SELECT id, texts, namespace FROM crossthread_items WHERE expires_at <= ?"
 

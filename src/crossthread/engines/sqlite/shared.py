@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import weakref
@@ -11,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crossthread.engines._worker import Worker
+from crossthread.engines._fork import watch
+from crossthread.engines._worker import Worker, copies
 from crossthread.engines.sqlite.connection import (
-    check_header,
+    check_size,
     connect,
     create_private,
     is_read_only,
@@ -44,14 +44,14 @@ class SharedConnection:
         self.read_only = is_read_only(path)
         if not self.read_only:
             create_private(path)
-        check_header(path)
+        check_size(path)
         self._lock = threading.RLock()
         self._closed = False
         self._open: list[sqlite3.Connection] = []
         # A connection that nobody closed still leaves a clean file, at the latest when the program ends.
         weakref.finalize(self, _close_all, self._open)
         self._worker = Worker(self._run_all, "crossthread-checkpointer")
-        _connections.add(self)
+        watch(self)
 
     def connection(self) -> sqlite3.Connection:
         """Return the connection; the caller holds the lock, or nobody else knows this object."""
@@ -95,7 +95,7 @@ class SharedConnection:
                 with self.transaction(writes=True):
                     return [call.run() for call in calls]
             except StoreBusyError as error:
-                return [error] * len(calls)
+                return list(copies(error, len(calls)))
             except Exception:  # nothing was written; each by itself finds out whose it was
                 pass
         return [_outcome(call) for call in calls]
@@ -107,11 +107,14 @@ class SharedConnection:
             self._closed = True
             _close_all(self._open)
 
-    def after_fork(self) -> None:
-        """Leave the parent's connection and lock alone, in a forked child: the next call opens its own."""
-        _inherited.extend(self._open)
-        self._open.clear()
-        self._lock = threading.RLock()
+    def before_fork(self) -> None:
+        """Close the connection: SQLite's locks do not survive a fork."""
+        self._lock.acquire()
+        _close_all(self._open)
+
+    def after_fork(self, in_child: bool) -> None:
+        """Go on; the next call opens a new connection."""
+        self._lock.release()
 
 
 def _outcome(call: Call) -> Any:
@@ -124,17 +127,3 @@ def _outcome(call: Call) -> Any:
 def _close_all(connections: list[sqlite3.Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-_connections: weakref.WeakSet[SharedConnection] = weakref.WeakSet()
-# Closing a connection in a child would drop the parent's locks on the file, so these are kept for ever.
-_inherited: list[sqlite3.Connection] = []
-
-
-def _after_fork() -> None:
-    for connection in list(_connections):
-        connection.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -59,7 +59,7 @@ class Transaction:
             reader = Reader(self.connection, self.now, batch.omit_expired, cache=None)
             for position in reads:
                 answers[position] = reader.answer(batch.commands[position])
-            self.renew(reader.renewals)
+            self.renew(reader.renewals, batch.omit_expired)
         horizon = self.now if batch.omit_expired else ALWAYS
         for position, command in enumerate(batch.commands):
             if isinstance(command, WRITES):
@@ -74,11 +74,12 @@ class Transaction:
         """Take back what the object knows about a part that was rolled back."""
         self.latest, self.last_write, self.space, self.erased = before
 
-    def renew(self, renewals: Iterable[Renewal]) -> None:
-        """Let items that were read live longer; items that were written or erased since are left alone."""
+    def renew(self, renewals: Iterable[Renewal], omit_expired: bool) -> None:
+        """Let items that were read live longer; items that were written, erased or expired since are left alone."""
+        horizon = self.now if omit_expired else ALWAYS
         self.connection.executemany(
             queries.REFRESH,
-            [(ttl.expiry(self.now, one.ttl_minutes), one.id, one.updated_at) for one in renewals],
+            [(ttl.expiry(self.now, one.ttl_minutes), one.id, one.updated_at, horizon) for one in renewals],
         )
 
     def finish(self) -> Version:

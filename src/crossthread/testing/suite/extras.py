@@ -55,6 +55,33 @@ class Forgetting(SuiteBase):
         populated.put(("u",), "x", {"n": 1})
         assert populated.search(("u",), query="tea") == []
 
+    @needs("extras", "semantic", "reopening")
+    def test_a_repeated_search_follows_forget(self, open_store: OpenStore) -> None:
+        """The same query before and after each forget, by this object or another, at prefixes above and below."""
+        settings = {"index": index_of(HashEmbeddings())}
+        stores = [open_store(**settings), open_store(**settings)]
+        stores[0].batch([PutOp(name, "k", {"text": "green tea"}) for name in TREE])
+        left = set(TREE)
+        for n, prefix in enumerate([(), ("u", "adam"), ("u", "ada"), ("v",), ("u",), ()]):
+            if n:
+                stores[n % 2].forget(prefix)
+                left = {name for name in left if name[: len(prefix)] != prefix}
+            for store in stores:
+                for asked in [(), *TREE]:
+                    found = {hit.namespace for hit in store.search(asked, query="green tea", limit=100)}
+                    assert found == {name for name in left if name[: len(asked)] == asked}
+
+    @needs("extras", "semantic")
+    def test_a_repeated_search_follows_forget_in_one_object(self, populated: Caller) -> None:
+        """A namespace that was searched, forgotten from above, and searched again is empty."""
+        for prefix in [("u", "ada", "notes"), ("u", "ada"), ("u",), ()]:
+            for asked in [(), *TREE]:
+                populated.search(asked, query="tea", limit=100)
+            populated.forget(prefix)
+            for asked in [(), *TREE]:
+                for hit in populated.search(asked, query="tea", limit=100):
+                    assert hit.namespace[: len(prefix)] != prefix
+
     @needs("extras")
     @pytest.mark.parametrize("label", ["%", "_", "*", "?", "[a]", "\\", "'"])
     def test_forget_knows_no_wildcards(self, populated: Caller, label: str) -> None:

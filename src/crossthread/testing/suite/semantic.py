@@ -36,6 +36,33 @@ class TableEmbeddings(Embeddings):
         return self.queries.get(text) or self.table[text]
 
 
+def follow_writes(reader: Caller, writer: Caller) -> None:
+    """Write step by step, and compare one reader's repeated searches with what was written."""
+    prefixes: list[tuple[str, ...]] = [(), ("a",), ("a", "b"), ("b",)]
+    expected: dict[tuple[tuple[str, ...], str], bool] = {}
+
+    def check() -> None:
+        for prefix in prefixes:
+            hits = reader.search(prefix, query="green tea", limit=100)
+            below = {address: score for address, score in expected.items() if address[0][: len(prefix)] == prefix}
+            assert {(hit.namespace, hit.key): hit.score > 0.99 for hit in hits} == below
+
+    for namespace in [("a",), ("a", "b"), ("a", "b", "c"), ("b",), ("a", "bc")]:
+        for key, text in [("tea", "green tea"), ("trains", "old trains"), ("tea", "red roses"), ("x", "green tea")]:
+            writer.put(namespace, key, {"text": text})
+            expected[namespace, key] = text == "green tea"
+            check()
+        writer.delete(namespace, "trains")
+        del expected[namespace, "trains"]
+        check()
+    writer.put(("a", "b"), "x", {"text": "green tea"}, index=False)
+    del expected[("a", "b"), "x"]
+    check()
+    writer.put(("b",), "tea", {"text": "green tea"})
+    expected[("b",), "tea"] = True
+    check()
+
+
 class Semantic(SuiteBase):
     """Search with a query in the semantic mode."""
 
@@ -256,6 +283,17 @@ class Semantic(SuiteBase):
         assert [hit.score for hit in plain] == [None] * 3
         assert keys(roses) == ["red roses"]
         assert set(keys(others)) == {"old trains", "red roses"}
+
+    @needs("semantic", "complete_search", "fresh_vectors")
+    def test_a_repeated_search_follows_every_write(self, memories: Caller) -> None:
+        """The same query, asked before and after each write anywhere below its prefix, sees the present state."""
+        follow_writes(memories, memories)
+
+    @needs("semantic", "complete_search", "fresh_vectors", "reopening")
+    def test_a_repeated_search_follows_the_writes_of_others(self, open_store: OpenStore) -> None:
+        """That holds as well where another store object on the same place writes."""
+        settings = {"index": index_of(HashEmbeddings())}
+        follow_writes(open_store(**settings), open_store(**settings))
 
     @needs("semantic", "complete_search", "reopening", "closing")
     def test_vectors_survive_a_restart(self, open_store: OpenStore) -> None:
