@@ -70,8 +70,9 @@ def _unit(row: npt.NDArray[Any], position: int) -> npt.NDArray[np.float64]:
     Each row by itself and always in the same order of operations, so that equal embeddings give equal vectors whether
     they come alone or with others.
     """
-    wide = row.astype(np.float64)
-    square = float(np.einsum("i,i->", wide, wide))
+    wide = row if row.dtype == np.float64 else row.astype(np.float64)
+    with np.errstate(over="ignore"):  # taken care of below
+        square = float(wide.dot(wide))
     if _SAFE < square < math.inf:
         return wide / math.sqrt(square)
     if not np.isfinite(wide).all():
@@ -83,8 +84,8 @@ def _unit(row: npt.NDArray[Any], position: int) -> npt.NDArray[np.float64]:
     largest = np.abs(wide).max()
     if largest == 0:
         return wide
-    wide /= largest
-    return wide / math.sqrt(float(np.einsum("i,i->", wide, wide)))
+    scaled: npt.NDArray[np.float64] = wide / largest
+    return scaled / math.sqrt(float(scaled.dot(scaled)))
 
 
 _SAFE = 1e-200  # squares below lose digits, or were zero
