@@ -249,6 +249,14 @@ class Updating(SuiteBase):
             timed.update(("u",), "k", _add(1))
         assert timed.update(("u",), "k", _add(1), default={"n": 10}).value == {"n": 11}
 
+    @needs("extras", "ttl", "clock")
+    def test_an_expired_item_that_is_shown_can_be_updated(self, open_store: OpenStore, clock: ManualClock) -> None:
+        """With omit_expired false, update sees an expired item as the other reads do."""
+        store = open_store(clock=clock, ttl={"omit_expired": False, "refresh_on_read": False})
+        store.put(("u",), "k", {"n": 1}, ttl=1)
+        clock.advance(minutes=5)
+        assert store.update(("u",), "k", _add(1)).value == {"n": 2}
+
     @needs("extras")
     def test_no_update_is_lost(self, store: Caller) -> None:
         """Updates at once, from threads or tasks, of one item and of several, all count."""
