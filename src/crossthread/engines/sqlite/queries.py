@@ -100,6 +100,11 @@ SELECT (SELECT min(namespace) FROM crossthread_items WHERE namespace >= ?1 AND n
 """
 
 
+def present_texts(count: int) -> str:
+    """Return the query for those of ``count`` hashes that some item has; parameters: the hashes."""
+    return f"SELECT DISTINCT hash FROM crossthread_texts WHERE hash IN ({', '.join('?' * count)})"
+
+
 def below(prefix: str) -> tuple[str, tuple[Any, ...]]:
     """Return the condition, and its parameters, that an item's namespace lies below a prefix."""
     if not prefix:

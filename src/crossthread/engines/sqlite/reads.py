@@ -35,6 +35,8 @@ from crossthread.search import scan
 
 ALWAYS = -1  # as "now": before every expiry, so nothing has expired
 _ROWS_AT_ONCE = 8192
+_FEW_TEXTS = 16
+_TEXTS_AT_ONCE = 500  # SQLite takes at least 999 parameters
 
 
 class Renewal(NamedTuple):
@@ -106,7 +108,7 @@ class Reader:
     def known_vectors(self, hashes: tuple[bytes, ...]) -> dict[bytes, bytes]:
         """Return the vectors of texts that are embedded already."""
         known: dict[bytes, bytes] = {}
-        for hash_ in hashes:
+        for hash_ in hashes if len(hashes) <= _FEW_TEXTS else self._present(hashes):
             found = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
             if found is not None:
                 texts, vectors = found
@@ -114,6 +116,14 @@ class Reader:
                 position = [texts[at : at + HASH_BYTES] for at in range(0, len(texts), HASH_BYTES)].index(hash_)
                 known[hash_] = vectors[position * size : (position + 1) * size]
         return known
+
+    def _present(self, hashes: tuple[bytes, ...]) -> list[bytes]:
+        """Return those texts that some item has: most of a large batch are new, and need no look at the items."""
+        present: list[bytes] = []
+        for start in range(0, len(hashes), _TEXTS_AT_ONCE):
+            part = hashes[start : start + _TEXTS_AT_ONCE]
+            present += [hash_ for (hash_,) in self.connection.execute(queries.present_texts(len(part)), part)]
+        return present
 
     def _newest(self, command: Search) -> list[Row]:
         scope, parameters = self._scope(command.prefix)
