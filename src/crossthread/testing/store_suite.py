@@ -21,8 +21,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from langgraph.store.base import GetOp
+from langgraph.store.base import GetOp, PutOp
 
 from crossthread.errors import ConfigurationError, StoreClosedError
 from crossthread.store import MemoryStore
@@ -38,7 +39,7 @@ from crossthread.testing.suite.indexing import Indexing
 from crossthread.testing.suite.namespaces import Namespaces
 from crossthread.testing.suite.reported import Reported
 from crossthread.testing.suite.search import Search
-from crossthread.testing.suite.semantic import Semantic
+from crossthread.testing.suite.semantic import Semantic, TableEmbeddings
 from crossthread.testing.suite.settings import IndexSettings
 from crossthread.testing.suite.times import Times
 from crossthread.testing.suite.ttl import TimeToLive
@@ -127,6 +128,34 @@ class EngineSuite(Reported, StoreSuite):
         """An index without embed means keyword search, which is not in this release."""
         with pytest.raises(ConfigurationError, match=r"keyword|embed"):
             open_raw(index=index)
+
+    def test_search_among_many(self, open_raw: OpenRaw) -> None:
+        """Among ten thousand items, some with several vectors, the hits are those of a plain float64 scan."""
+        generator = np.random.default_rng(3)
+        vectors = generator.normal(size=(14_000, 8))
+        table = {str(n): vector.tolist() for n, vector in enumerate(vectors)}
+        store = open_raw(index=index_of(TableEmbeddings(table), dims=8, fields=["texts[*]"]))
+        best: dict[str, float] = {}
+        cosines = vectors @ vectors[0] / np.linalg.norm(vectors, axis=1) / np.linalg.norm(vectors[0])
+        for start in range(0, 10_000, 2_500):
+            ops = []
+            for n in range(start, start + 2_500):
+                own = [n, 10_000 + n] if n < 4_000 else [n]
+                best[str(n)] = max(float(cosines[m]) for m in own)
+                ops.append(PutOp(("many", str(n % 100)), str(n), {"texts": [str(m) for m in own], "even": n % 2 == 0}))
+            store.batch(ops)
+        ranked = sorted(best, key=lambda key: -best[key])
+        for _ in range(2):
+            hits = store.search((), query="0", limit=50, offset=5)
+            assert [hit.score for hit in hits] == pytest.approx([best[key] for key in ranked[5:55]], abs=1e-5)
+            assert {hit.key for hit in store.search((), query="0", limit=10_001)} == set(best)
+        even = [key for key in ranked if int(key) % 2 == 0 and int(key) % 100 < 50]
+        hits = [
+            hit
+            for n in range(50)
+            for hit in store.search(("many", str(n)), query="0", filter={"even": True}, limit=1_000)
+        ]
+        assert sorted((hit.key for hit in hits), key=int) == sorted(even, key=int)
 
     def test_sixty_thousand_coroutines(self, open_raw: OpenRaw) -> None:
         """As many calls as there are users finish in one gather: 60,000, writes and reads mixed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langgraph.store.base import PutOp
+from langgraph.store.base import PutOp, SearchOp
 
 from crossthread.errors import EmbeddingError
 from crossthread.testing.embedder import HashEmbeddings
@@ -176,10 +176,12 @@ class Indexing(SuiteBase):
 
     @needs("semantic", "frugal")
     def test_queries_are_embedded_once_a_batch(self, memories: Caller, embeddings: HashEmbeddings) -> None:
-        """A search asks for its query and for nothing else; an empty store may save even that."""
+        """A search asks for its query and for nothing else, and a batch once for each distinct query."""
         memories.put(("s",), "k", {"text": "green tea"})
         memories.search(("s",), query="tea")
         assert embeddings.queries == ["tea"]
+        memories.batch([SearchOp(("s",), query=query) for query in ("milk", "tea", "milk")])
+        assert sorted(embeddings.queries) == ["milk", "tea", "tea"]
         assert embeddings.calls == [["green tea"]]
 
     @needs("semantic", "strict_embeddings", "transactions")

@@ -186,16 +186,17 @@ class Semantic(SuiteBase):
     def test_answers_are_complete_under_prefix_and_filter(self, memories: Caller, embeddings: HashEmbeddings) -> None:
         """If as many items match as the limit asks for, that many come, however few they are among closer ones."""
         ops = [PutOp(("s", "near"), str(n), {"text": f"green tea {n}", "rare": False}) for n in range(300)]
-        ops += [PutOp(("s", "far"), f"far {n}", {"text": texts(20)[n], "rare": n % 2 == 0}) for n in range(20)]
+        ops += [PutOp(("s", "z far"), f"far {n}", {"text": texts(20)[n], "rare": n % 2 == 0}) for n in range(20)]
         memories.batch(ops)
+        assert len(memories.search(("s",), query="green tea", limit=1_000)) == 320
         hits = memories.search(("s",), query="green tea", filter={"rare": True}, limit=10)
         assert set(keys(hits)) == {f"far {n}" for n in range(0, 20, 2)}
-        assert len(memories.search(("s", "far"), query="green tea", limit=20)) == 20
-        assert memories.search(("s", "fa"), query="green tea") == []
+        assert len(memories.search(("s", "z far"), query="green tea", limit=20)) == 20
+        assert memories.search(("s", "z fa"), query="green tea") == []
         assert memories.search(("s",), query="green tea", filter={"rare": None}) == []
         query = embeddings.vector("green tea")
         best = sorted(range(20), key=lambda n: -float(embeddings.vector(texts(20)[n]) @ query))
-        assert keys(memories.search(("s", "far"), query="green tea", limit=3)) == [f"far {n}" for n in best[:3]]
+        assert keys(memories.search(("s", "z far"), query="green tea", limit=3)) == [f"far {n}" for n in best[:3]]
 
     @needs("semantic")
     def test_limits_hold_for_queries(self, memories: Caller) -> None:

@@ -147,11 +147,21 @@ class TimeToLive(SuiteBase):
 
     @needs("ttl", "clock")
     def test_a_read_and_a_write_in_one_batch(self, timed: Caller, clock: ManualClock) -> None:
-        """A write decides an item's time to live, also when its batch reads the item."""
-        timed.put(("t",), "k", {"n": 1}, ttl=100)
-        timed.batch([GetOp(("t",), "k"), PutOp(("t",), "k", {"n": 2}, ttl=1)])
+        """A write decides an item's time to live, also when its batch reads the item; reads beside writes refresh."""
+        timed.batch([PutOp(("t", key), key, {"n": 1}, ttl=10) for key in ("k", "got", "found", "left")])
+        clock.advance(minutes=6)
+        timed.batch(
+            [
+                GetOp(("t", "k"), "k"),
+                GetOp(("t", "got"), "got"),
+                SearchOp(("t", "found")),
+                PutOp(("t", "k"), "k", {"n": 2}, ttl=1),
+            ]
+        )
         clock.advance(minutes=1)
-        assert timed.get(("t",), "k") is None
+        assert timed.get(("t", "k"), "k") is None
+        clock.advance(minutes=5)
+        assert set(keys(timed.search(("t",), refresh_ttl=False))) == {"got", "found"}
 
     @needs("ttl", "clock")
     def test_the_default_ttl(self, open_store: OpenStore, clock: ManualClock) -> None:
