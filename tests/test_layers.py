@@ -16,10 +16,12 @@ LAYERS = [
     "embedding.extract",
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters",
-    "engines._fork engines._worker engines.base engines.registry engines.migrations engines.memory",
+    "engines._fork engines._worker engines.base engines.registry engines.migrations engines.narrowing engines.memory",
     "engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
-    "engines.sqlite.queries engines.sqlite.filter_sql",
+    "engines.sqlite.queries",
     "engines.sqlite.vector_cache engines.sqlite.reads engines.sqlite.writes engines.sqlite.engine",
+    "engines.postgres.addresses engines.postgres.connection engines.postgres.statements engines.postgres.schema",
+    "engines.postgres.reads engines.postgres.writes engines.postgres.engine",
     "turns batch update sweeper store",
     "checkpointing workflow.injection workflow.decorators memory",
     "testing cli __main__",
@@ -69,6 +71,7 @@ def test_optional_packages_stay_in_their_room(module):
         "wordllama": "embedding.local",
         "langgraph.checkpoint.sqlite": "checkpointing",
         "sqlite3": "engines.sqlite",
+        "psycopg": "engines.postgres",
     }
     for package, room in rooms.items():
         allowed = module.startswith(room) or (package == "sqlite3" and module == "checkpointing")

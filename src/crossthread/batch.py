@@ -108,7 +108,8 @@ def _embed(plan: Plan, dims: int | None) -> Program[None]:
     }
     known: dict[bytes, bytes] = {}
     if hashes:
-        (known,) = yield Batch((KnownVectors(tuple(hashes.values())),))
+        places = dict.fromkeys(cast(Put, plan.commands[position]).namespace for position in plan.texts)
+        (known,) = yield Batch((KnownVectors(tuple(hashes.values()), tuple(places)),))
     vectors = {text: from_bytes(known[h]) for text, h in hashes.items() if h in known}
     if vectors and dims is None:
         dims = next(iter(vectors.values())).size

@@ -95,7 +95,7 @@ class MemoryStore(Closing, BaseStore):
         self._sweeper: Sweeper | None = None
         self._engine = url if isinstance(url, Engine) else engine_for(url, clock=clock)
         try:
-            self.setup()
+            self._open(create=self._engine.sets_up_itself)
         except BaseException:
             self._engine.close()
             raise
@@ -133,12 +133,16 @@ class MemoryStore(Closing, BaseStore):
     # Opening and closing
 
     def setup(self) -> None:
-        """Create or migrate the database. Opening a store has done it; doing it again changes nothing."""
+        """Create or migrate the database; doing it again changes nothing.
+
+        Opening a store has done it already, unless it was told to leave that to you (``setup=explicit`` on PostgreSQL).
+        """
+        self._open(create=True)
+
+    def _open(self, create: bool) -> None:
         settings, embedder = self._index, self._embedder
-        if settings is None or embedder is None:
-            self._engine.open(VectorSpace())
-        else:
-            self._engine.open(VectorSpace(embedder.model, settings.dims))
+        space = None if settings is None or embedder is None else VectorSpace(embedder.model, settings.dims)
+        self._engine.open(space, create=create)
 
     async def asetup(self) -> None:
         """Do what `setup` does, without blocking the event loop."""

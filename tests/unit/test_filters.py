@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossthread.engines.sqlite.filter_sql import ANY, narrowing
+from crossthread.engines.narrowing import ANY, narrowing
+from crossthread.engines.sqlite.queries import DIALECT
 from crossthread.errors import InvalidFilterError
 from crossthread.filters.match import matches
 from crossthread.filters.parse import parse_filter
@@ -200,7 +201,7 @@ filters = st.recursive(
 @given(items, filters)
 def test_sql_never_hides_an_item_that_matches(item, filter_):
     node = parse_filter(filter_)
-    sql, parameters = narrowing(node)
+    sql, parameters = narrowing(node, DIALECT)
     if node is None or matches(node, item):
         with_item = sqlite3.connect(":memory:")
         query = f"SELECT {sql} FROM (SELECT ? AS value)"
@@ -217,4 +218,4 @@ def test_sql_narrows_where_it_can():
         {"$or": [{"a": 1}, {"b": True}]},
         {"k": {"$in": ["x", "y"]}},
     ):
-        assert narrowing(parse_filter(filter_)) != ANY
+        assert narrowing(parse_filter(filter_), DIALECT) != ANY

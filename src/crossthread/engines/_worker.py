@@ -1,7 +1,7 @@
-"""A thread that executes what async callers hand it, everything that waits in one go. Knows no engine and no SQL.
+"""Threads that execute what async callers hand them, everything that waits in one go. Know no engine and no SQL.
 
 Many calls at once are normal for agents: sixty thousand coroutines are sixty thousand entries in one list here, not as
-many threads or connections, and the thread takes them a few hundred at a time.
+many threads or connections, and a thread takes them a few hundred at a time.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ class _Call(NamedTuple):
 
 
 class Worker:
-    """Executes submitted work in one thread of its own, which starts with the first call.
+    """Executes submitted work in threads of its own, which start when they are needed.
 
     Args:
         execute: Takes all waiting work and returns a result or an exception for each.
-        name: The name of the thread.
+        name: The name of the threads.
+        threads: How many there are at the most.
     """
 
-    def __init__(self, execute: Callable[[Sequence[Any]], Sequence[Any]], name: str) -> None:
-        # The thread must not keep an abandoned engine alive.
+    def __init__(self, execute: Callable[[Sequence[Any]], Sequence[Any]], name: str, threads: int = 1) -> None:
+        # The threads must not keep an abandoned engine alive.
         self._execute = weakref.WeakMethod(execute)
         self._name = name
+        self._most_threads = threads
         self._reset()
         watch(self)
 
     def _reset(self) -> None:
         self._state = _State()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     async def submit(self, work: Any) -> Any:
         """Wait, without blocking the loop, for the result of ``work``."""
@@ -54,28 +56,33 @@ class Worker:
             if state.stopping:
                 raise StoreClosedError("This store is closed; open a new one to go on.")
             state.waiting.append(_Call(work, future, loop))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=_serve, args=(state, self._execute), name=self._name, daemon=True
-                )
-                self._thread.start()
-                weakref.finalize(self, state.stop)
-            elif state.idle:
+            if state.idle:
                 state.changed.notify()
+            elif len(self._threads) < self._most_threads:
+                self._start_thread()
         return await future
 
+    def _start_thread(self) -> None:
+        if not self._threads:
+            weakref.finalize(self, self._state.stop)
+        thread = threading.Thread(
+            target=_serve, args=(self._state, self._execute, self._most_threads), name=self._name, daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
     def stop(self) -> None:
-        """Refuse more work, finish what waits, and end the thread."""
+        """Refuse more work, finish what waits, and end the threads."""
         self._state.stop()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
 
     def before_fork(self) -> None:
-        """Nothing: what the thread works with is put down by its owner."""
+        """Nothing: what the threads work with is put down by its owner."""
 
     def after_fork(self, in_child: bool) -> None:
-        """The thread does not live in a child, which starts its own; nor do the loops that wait."""
+        """The threads do not live in a child, which starts its own; nor do the loops that wait."""
         if in_child:
             stopping = self._state.stopping
             self._reset()
@@ -83,30 +90,31 @@ class Worker:
 
 
 class _State:
-    """What the thread and its callers share."""
+    """What the threads and their callers share."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.Lock())
         self.waiting: deque[_Call] = deque()
-        self.idle = False
+        self.idle = 0
         self.stopping = False
 
     def stop(self) -> None:
         with self.changed:
             self.stopping = True
-            self.changed.notify()
+            self.changed.notify_all()
 
 
-def _serve(state: _State, execute: weakref.WeakMethod[Any]) -> None:
+def _serve(state: _State, execute: weakref.WeakMethod[Any], threads: int) -> None:
     while True:
         with state.changed:
             while not state.waiting:
                 if state.stopping:
                     return
-                state.idle = True
+                state.idle += 1
                 state.changed.wait()
-                state.idle = False
-            calls = [state.waiting.popleft() for _ in range(min(len(state.waiting), _AT_ONCE))]
+                state.idle -= 1
+            share = -(-len(state.waiting) // threads)
+            calls = [state.waiting.popleft() for _ in range(min(share, _AT_ONCE))]
         run = execute()
         try:
             if run is None:

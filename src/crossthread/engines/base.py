@@ -59,14 +59,21 @@ class Engine(ABC):
     space: VectorSpace = VectorSpace()
     """The vectors that are stored; the dimensions are known from the first one on."""
 
+    sets_up_itself: bool = True
+    """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
+
     @classmethod
     @abstractmethod
     def from_url(cls, url: str, *, clock: Clock | None = None) -> Engine:
         """Return the engine for a URL or path, not yet open. ``clock`` is for tests."""
 
     @abstractmethod
-    def open(self, space: VectorSpace) -> None:
-        """Make the place ready, creating or migrating it where needed; doing it again changes nothing.
+    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
+        """Make the place ready; doing it again changes nothing.
+
+        Args:
+            space: What the store knows of its vectors; None where it has no embedder.
+            create: Whether what is missing is created, or migrated. Without it, opening finds out no more than that.
 
         Raises:
             StoreError: It cannot be opened.
@@ -94,13 +101,17 @@ class BlockingEngine(Engine):
     """An engine that only knows how to block: async calls are run by worker threads, many waiting ones at once.
 
     A subclass gives `run_all`, and calls ``super().__init__`` and ``super().close``.
+
+    Args:
+        clock: For tests.
+        read_threads: How many threads read for async callers.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, *, read_threads: int = 1) -> None:
         self.clock = clock or system_clock
         self.closed = False
-        # Two threads, so that reads do not wait behind the disk of a write.
-        self._readers = Worker(self.run_all, "crossthread-read")
+        # Reads have threads of their own, so that they do not wait behind the disk of a write.
+        self._readers = Worker(self.run_all, "crossthread-read", read_threads)
         self._writers = Worker(self.run_all, "crossthread-write")
 
     @abstractmethod

@@ -74,10 +74,10 @@ class MemoryEngine(BlockingEngine):
         """Return a new, empty engine."""
         return cls(clock)
 
-    def open(self, space: VectorSpace) -> None:
+    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
         """Take on the vector space; there is nothing else to prepare."""
         self.check_open()
-        self.space = self.space.agreed(space, "memory")
+        self.space = self.space.agreed(space or VectorSpace(), "memory")
 
     def close(self) -> None:
         """Refuse from now on, and forget everything."""
@@ -144,7 +144,7 @@ class _Run:
                 return namespaces.listed(names, patterns, max_depth, limit, offset)
             case Count(prefix, where):
                 return len(self.matching(prefix, where))
-            case KnownVectors(hashes):
+            case KnownVectors(hashes, _):
                 return {hash_: self.vector_of(hash_) for hash_ in hashes if hash_ in self.engine._owners}
             case _:
                 raise AssertionError(f"not a read: {command!r}")

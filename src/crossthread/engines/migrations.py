@@ -47,10 +47,10 @@ def pending(migrations: list[Migration], version: int, where: str) -> list[Migra
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split a script: a statement ends with a semicolon at the end of a line."""
+    """Split a script: a statement ends with a semicolon at the end of a line, outside of ``$$`` quotes."""
     statement = ""
     for line in script.splitlines():
         statement += line.split("--")[0].rstrip() + "\n"
-        if statement.rstrip().endswith(";"):
+        if statement.rstrip().endswith(";") and statement.count("$$") % 2 == 0:
             yield statement.strip()
             statement = ""

@@ -16,7 +16,10 @@ from crossthread.errors import ConfigurationError
 _OURS = {
     "memory": "crossthread.engines.memory:MemoryEngine",
     "sqlite": "crossthread.engines.sqlite.engine:SQLiteEngine",
+    "postgresql": "crossthread.engines.postgres.engine:PostgresEngine",
+    "postgres": "crossthread.engines.postgres.engine:PostgresEngine",
 }
+_EXTRAS = {"postgresql": "postgres", "postgres": "postgres"}  # the extra that an engine of ours needs
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -39,7 +42,15 @@ def engine_for(url: Any, *, clock: Clock | None = None) -> Engine:
 def _engine_class(scheme: str) -> type[Engine]:
     if scheme in _OURS:
         module, name = _OURS[scheme].split(":")
-        found: type[Engine] = getattr(import_module(module), name)
+        try:
+            found: type[Engine] = getattr(import_module(module), name)
+        except ImportError as error:
+            if scheme not in _EXTRAS:
+                raise
+            raise ConfigurationError(
+                f"{scheme}:// needs packages that are not installed ({error}): "
+                f"pip install 'crossthread[{_EXTRAS[scheme]}]'."
+            ) from error
         return found
     theirs = entry_points(group="crossthread.engines", name=scheme)
     for entry in theirs:

@@ -68,9 +68,13 @@ class Count(NamedTuple):
 
 
 class KnownVectors(NamedTuple):
-    """Look up texts that are embedded already. Answer: dict from hash to float32 bytes, without unknown ones."""
+    """Look up texts that are embedded already. Answer: dict from hash to float32 bytes, without unknown ones.
+
+    ``namespaces`` are those that the texts will be written to; an engine may look there only.
+    """
 
     hashes: tuple[bytes, ...]
+    namespaces: tuple[str, ...]
 
 
 class Put(NamedTuple):

@@ -84,7 +84,7 @@ def best(
         approximate = approximate[positions]
     else:
         positions = None
-    candidates = _contenders(approximate, count, margin=_rounding(block.matrix.shape[1]))
+    candidates = _contenders(approximate, count, margin=rounding(block.matrix.shape[1]))
     if positions is not None:
         candidates = positions[candidates]
     scores = _exact(block, query, candidates)
@@ -104,7 +104,7 @@ def rank(hits: list[Hit]) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, -hit.stamp))
 
 
-def _rounding(dims: int) -> float:
+def rounding(dims: int) -> float:
     """Twice the most that a float32 dot product of two unit vectors can be off.
 
     Source: the bound ``n * u`` of Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.1.

@@ -80,7 +80,7 @@ class SQLiteEngine(BlockingEngine):
             )
         return cls(rest[1:], clock=clock)
 
-    def open(self, space: VectorSpace) -> None:
+    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
         """Create or migrate the file, and check that its vectors are of this space."""
         self.check_open()
         with self._open_lock:
@@ -95,8 +95,9 @@ class SQLiteEngine(BlockingEngine):
                     *_, model, dims = connection.execute(queries.STATE).fetchone()
             finally:
                 self._pool.give_back(connection)
-            self.space = VectorSpace(model, dims).agreed(space, str(self.path))
-            self._named = space.model
+            wanted = space or VectorSpace()
+            self.space = VectorSpace(model, dims).agreed(wanted, str(self.path))
+            self._named = wanted.model
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Bring the schema up to date; a file of a newer release is refused before anything is changed."""

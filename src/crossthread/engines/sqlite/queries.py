@@ -9,6 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from crossthread import namespaces
+from crossthread.engines.narrowing import Dialect
+
+DIALECT = Dialect(
+    text="json_extract(value, ?)",
+    number="json_extract(value, ?)",
+    path=lambda keys: "$" + "".join(f'."{key}"' for key in keys),
+    boolean=int,
+)
 
 STATE = """
 SELECT erasures, (SELECT max(updated_at) FROM crossthread_items), last_write, model, dims

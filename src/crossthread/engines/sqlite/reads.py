@@ -16,8 +16,8 @@ import numpy.typing as npt
 from crossthread import namespaces, values
 from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.base import VectorSpace
+from crossthread.engines.narrowing import narrowing
 from crossthread.engines.sqlite import queries
-from crossthread.engines.sqlite.filter_sql import narrowing
 from crossthread.engines.sqlite.vector_cache import Entry, VectorCache, Version
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
@@ -74,7 +74,7 @@ class Reader:
                 return self.list_namespaces(command)
             case Count(prefix, where):
                 return self.count(prefix, where)
-            case KnownVectors(hashes):
+            case KnownVectors(hashes, _):
                 return self.known_vectors(hashes)
             case _:
                 raise AssertionError(f"not a read: {command!r}")
@@ -127,7 +127,7 @@ class Reader:
 
     def _newest(self, command: Search) -> list[Row]:
         scope, parameters = self._scope(command.prefix)
-        extra, values_ = narrowing(command.where)
+        extra, values_ = narrowing(command.where, queries.DIALECT)
         sql = queries.newest_first(scope, extra, paged=command.where is None)
         parameters = (*parameters, self.horizon, *values_)
         if command.where is None:
@@ -193,7 +193,7 @@ class Reader:
 
     def _matching_ids(self, prefix: str, where: Node) -> npt.NDArray[np.int64]:
         scope, parameters = queries.below(prefix)
-        extra, values_ = narrowing(where)
+        extra, values_ = narrowing(where, queries.DIALECT)
         found = self.connection.execute(queries.ids_below(scope, extra), (*parameters, self.horizon, *values_))
         return np.array([id_ for id_, value in found if matches(where, values.decode(value))], dtype=np.int64)
 

@@ -8,72 +8,90 @@ means the same on every engine, and SQL only saves time.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import combinations, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from crossthread._text import UNHOLDABLE
 from crossthread.filters.ast import And, Compare, Equals, Field, In, Node, Or
 
 Condition = tuple[str, tuple[Any, ...]]
+"""SQL with a ``?`` for each of its parameters, and the parameters."""
 
 ANY: Condition = ("TRUE", ())
 _MOST_STEPS = 4  # a path of four steps can be spelled in eight ways
 _MOST_VALUES = 100
 _MOST_PARTS = 100  # SQLite parses at most 1000 nested expressions, and a chain of ANDs counts as nested
 _MOST_PARAMETERS = 400  # SQLite takes at least 999
-_VALUE_AT = "json_extract(value, ?)"  # the path is a parameter: keys never become part of SQL
 _SQL_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
-def narrowing(node: Node | None) -> Condition:
+class Dialect(NamedTuple):
+    """How a database reads the column ``value``. Paths are parameters: keys never become part of SQL.
+
+    ``text`` and ``number`` are expressions for what stands at a path, each ``?`` being the path; of values of another
+    kind they may make anything that can be compared. ``path`` and ``boolean`` return parameters.
+    """
+
+    text: str
+    number: str
+    path: Callable[[list[str]], Any]
+    boolean: Callable[[bool], Any]
+
+
+def narrowing(node: Node | None, dialect: Dialect) -> Condition:
     """Return an SQL condition on the column ``value``, with its parameters, that every matching item satisfies."""
-    condition = _narrowing(node)
+    condition = _narrowing(node, dialect)
     return condition if len(condition[1]) <= _MOST_PARAMETERS else ANY
 
 
-def _narrowing(node: Node | None) -> Condition:
+def _narrowing(node: Node | None, dialect: Dialect) -> Condition:
     match node:
         case And(nodes):
-            return _joined(" AND ", [part for part in map(_narrowing, nodes) if part != ANY])
+            return _joined(" AND ", [part for part in (_narrowing(one, dialect) for one in nodes) if part != ANY])
         case Or(nodes):
-            parts = [_narrowing(part) for part in nodes]
+            parts = [_narrowing(part, dialect) for part in nodes]
             return ANY if ANY in parts or not parts else _joined(" OR ", parts)
         case Field(path, inner):
-            routes = _routes(path)
-            parts = [_on_field(route, inner) for route in routes]
+            parts = [_on_field(dialect.path(route), inner, dialect) for route in _routes(path)]
             return ANY if ANY in parts or not parts else _joined(" OR ", parts)
     return ANY
 
 
-def _on_field(route: str, node: Node) -> Condition:
+def _on_field(path: Any, node: Node, dialect: Dialect) -> Condition:
     match node:
         case And(nodes):
-            return _joined(" AND ", [part for part in (_on_field(route, inner) for inner in nodes) if part != ANY])
+            parts = [_on_field(path, inner, dialect) for inner in nodes]
+            return _joined(" AND ", [part for part in parts if part != ANY])
         case Equals(operand):
-            return _equal(route, operand)
+            return _equal(path, operand, dialect)
         case In(operands) if 0 < len(operands) <= _MOST_VALUES:
-            parts = [_equal(route, operand) for operand in operands]
+            parts = [_equal(path, operand, dialect) for operand in operands]
             return ANY if ANY in parts else _joined(" OR ", parts)
         case Compare(name, operand) if isinstance(operand, str) and UNHOLDABLE.search(operand) is None:
-            return f"{_VALUE_AT} {_SQL_ORDER[name]} ?", (route, operand)
+            return _at(path, dialect.text, f"{_SQL_ORDER[name]} ?", operand)
         case Compare(name, operand) if _is_number(operand):
             low, high = _around(operand)
-            return f"{_VALUE_AT} {_SQL_ORDER[name]} ?", (route, low if name in ("$gt", "$gte") else high)
+            return _at(path, dialect.number, f"{_SQL_ORDER[name]} ?", low if name in ("$gt", "$gte") else high)
     return ANY
 
 
-def _equal(route: str, operand: Any) -> Condition:
+def _equal(path: Any, operand: Any, dialect: Dialect) -> Condition:
     if isinstance(operand, str) and UNHOLDABLE.search(operand) is None:
-        return f"{_VALUE_AT} = ?", (route, operand)
+        return _at(path, dialect.text, "= ?", operand)
     if isinstance(operand, bool):
-        return f"{_VALUE_AT} = ?", (route, int(operand))
+        return _at(path, dialect.text, "= ?", dialect.boolean(operand))
     if _is_number(operand):
-        return f"{_VALUE_AT} BETWEEN ? AND ?", (route, *_around(operand))
+        return _at(path, dialect.number, "BETWEEN ? AND ?", *_around(operand))
     return ANY
+
+
+def _at(path: Any, expression: str, condition: str, *operands: Any) -> Condition:
+    return f"{expression} {condition}", ((path,) * expression.count("?") + operands)
 
 
 def _around(number: float) -> tuple[float, float]:
-    """Return bounds that hold a number however SQLite rounds its decimal digits."""
+    """Return bounds that hold a number however a database rounds its decimal digits."""
     try:
         wide = float(number)
     except OverflowError:
@@ -84,8 +102,8 @@ def _around(number: float) -> tuple[float, float]:
     return wide - slack, wide + slack
 
 
-def _routes(path: str) -> list[str]:
-    """Return every SQLite path that may spell a dotted path, or [] where it cannot be written safely.
+def _routes(path: str) -> list[list[str]]:
+    """Return the keys of every way that a dotted path may be meant, or [] where a database may read it otherwise.
 
     ``a.b`` may be the key ``a.b``, or ``b`` inside ``a``.
     """
@@ -98,8 +116,7 @@ def _routes(path: str) -> list[str]:
     inner = range(1, len(steps))
     for cuts in (cut for size in range(len(steps)) for cut in combinations(inner, size)):
         ends = [0, *cuts, len(steps)]
-        keys = [".".join(steps[a:b]) for a, b in pairwise(ends)]
-        routes.append("$" + "".join(f'."{key}"' for key in keys))
+        routes.append([".".join(steps[a:b]) for a, b in pairwise(ends)])
     return routes
 
 

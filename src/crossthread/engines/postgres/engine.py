@@ -1,0 +1,341 @@
+"""The PostgreSQL engine: many workers, one server. Lends connections, begins and ends transactions; knows no SQL.
+
+A call is one statement in autocommit wherever it can be: a get, a search, a batch of puts and deletes. Async calls that
+wait at the same time share statements.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+
+from crossthread._clock import Clock
+from crossthread.engines._fork import watch
+from crossthread.engines.base import BlockingEngine, VectorSpace
+from crossthread.engines.postgres import connection as postgres
+from crossthread.engines.postgres import schema as schemas
+from crossthread.engines.postgres import statements as texts
+from crossthread.engines.postgres import writes
+from crossthread.engines.postgres.connection import Connection, Pool, fetch
+from crossthread.engines.postgres.reads import ALWAYS, Reader
+from crossthread.engines.postgres.schema import Schema
+from crossthread.engines.postgres.statements import Statements
+from crossthread.engines.postgres.writes import Moment
+from crossthread.errors import (
+    ConfigurationError,
+    EmbeddingError,
+    StoreBusyError,
+    StoreError,
+    StoreReadOnlyError,
+)
+from crossthread.operations.commands import WRITES, Answer, Batch, Delete, Forget, Get, Put, Sweep
+
+logger = logging.getLogger("crossthread")
+
+_T = TypeVar("_T")
+
+_READ_THREADS = 4
+_REPEATS = 8  # of a transaction that failed for another one
+_MOST_AT_ONCE = 5000  # puts in one statement
+_SCHEMA_NAME = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_-]{0,62}")
+_OURS = ("schema", "setup", "pool_size", "timeout_seconds")
+
+
+class PostgresEngine(BlockingEngine):
+    """Keeps memories in a PostgreSQL database, in a schema of their own.
+
+    Args:
+        conninfo: A libpq connection string or URL, such as ``postgresql://user@host/db``.
+        schema: The name of the schema.
+        setup: ``"automatic"``: opening a store creates or migrates the schema; ``"explicit"``: only its ``setup()``
+            does, and a role that may read and write rows is enough for everything else.
+        pool_size: How many connections at the most.
+        timeout_seconds: How long a call waits for a free connection.
+        clock: For tests; the server's clock otherwise, which all workers share.
+
+    Raises:
+        ConfigurationError: An argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        schema: str = "crossthread",
+        setup: str = "automatic",
+        pool_size: int = 10,
+        timeout_seconds: float = 10.0,
+        clock: Clock | None = None,
+    ) -> None:
+        if not isinstance(schema, str) or _SCHEMA_NAME.fullmatch(schema) is None:
+            raise ConfigurationError(
+                f"schema must be letters, digits, _ and -, at most 63 and not beginning with pg_, not {schema!r}."
+            )
+        if setup not in ("automatic", "explicit"):
+            raise ConfigurationError(f"setup must be 'automatic' or 'explicit', not {setup!r}.")
+        if not isinstance(pool_size, int) or pool_size < 1:
+            raise ConfigurationError(f"pool_size must be a whole number of at least 1, not {pool_size!r}.")
+        if not timeout_seconds > 0:
+            raise ConfigurationError(f"timeout_seconds must be above 0, not {timeout_seconds!r}.")
+        super().__init__(clock, read_threads=min(_READ_THREADS, pool_size))
+        self._given_clock = clock
+        self.conninfo = conninfo
+        self.schema = schema
+        self.sets_up_itself = setup == "automatic"
+        self.pool_size = pool_size
+        self.timeout_seconds = timeout_seconds
+        self._pool = Pool(conninfo, pool_size, timeout_seconds)
+        # A store that nobody closed still says good-bye, at the latest when the program ends.
+        weakref.finalize(self, self._pool.close)
+        self._statements: Statements | None = None
+        self._wanted: VectorSpace | None = None
+        self._open_lock = threading.Lock()
+        watch(self)
+
+    @classmethod
+    def from_url(cls, url: str, *, clock: Clock | None = None) -> PostgresEngine:
+        """Return the engine for a URL; ``schema``, ``setup``, ``pool_size`` and ``timeout_seconds`` may stand in it.
+
+        For example ``postgresql://user@host/db?schema=agents&setup=explicit``; the other parameters are libpq's.
+        """
+        parts = urlsplit(url)
+        given = parse_qsl(parts.query, keep_blank_values=True)
+        ours: dict[str, Any] = {name: value for name, value in given if name in _OURS}
+        for name, kind in (("pool_size", int), ("timeout_seconds", float)):
+            if name in ours:
+                try:
+                    ours[name] = kind(ours[name])
+                except ValueError:
+                    raise ConfigurationError(f"{name} must be a number, not {ours[name]!r}.") from None
+        theirs = urlencode([(name, value) for name, value in given if name not in _OURS])
+        return cls(urlunsplit(parts._replace(query=theirs)), **ours, clock=clock)
+
+    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
+        """Create or migrate the schema, and check that its vectors are of this space."""
+        self.check_open()
+        with self._open_lock:
+            self._wanted = space
+            connection = postgres.connect(self.conninfo)
+            try:
+                make = schemas.create if create else schemas.find
+                found = make(connection, self.schema, self._pool.where, space is not None)
+            except psycopg.Error as error:
+                raise postgres.as_store_error(error, self._pool.where) from error
+            finally:
+                connection.close()
+            if found is not None:
+                self._take(found)
+
+    def _take(self, found: Schema) -> None:
+        self.space = found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
+        if found.vector_type is not None:
+            self._pool.expect_vectors(found.vector_type)
+        self._statements = found.statements
+
+    def _ready(self) -> Statements:
+        """Return the texts; where the schema was not there yet, look again whether somebody has made it."""
+        self.check_open()
+        if self._statements is None:
+            self.open(self._wanted, create=False)
+        if self._statements is None:
+            raise StoreError(f"{self._pool.where} has no schema {self.schema!r} of this release. {postgres.SETUP_HINT}")
+        return self._statements
+
+    def close(self) -> None:
+        """Finish what is under way and close every connection."""
+        super().close()
+        self._pool.close()
+
+    def before_fork(self) -> None:
+        """Nothing: the parent goes on with its connections."""
+
+    def after_fork(self, in_child: bool) -> None:
+        """Leave the parent's connections to the parent."""
+        if in_child:
+            self._open_lock = threading.Lock()
+            self._pool.abandon()
+
+    # Running batches
+
+    def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
+        """Execute batches, as many as possible in one statement."""
+        together = self._put_together if batches[0].writes else self._get_together
+        outcomes: dict[int, list[Answer] | BaseException] = {}
+        if len(batches) > 1:
+            outcomes = together(batches)
+        for position, batch in enumerate(batches):
+            if position not in outcomes:
+                try:
+                    outcomes[position] = self._write(batch) if batch.writes else self._read(batch)
+                except Exception as error:
+                    outcomes[position] = error
+        return [outcomes[position] for position in range(len(batches))]
+
+    def _now(self) -> int | None:
+        return None if self._given_clock is None else self._given_clock()
+
+    def _reader(self, connection: Connection, omit_expired: bool) -> Reader:
+        now = self._now() if omit_expired else ALWAYS
+        return Reader(connection, self._ready(), now, self._find_space)
+
+    def _find_space(self, connection: Connection) -> VectorSpace:
+        if self.space.dims is None:
+            statements = self._ready()
+            *_, model, dims = fetch(connection, statements.state)[0]
+            if dims is not None:
+                self.space = VectorSpace(model, dims).agreed(self._wanted or VectorSpace(), self._pool.where)
+        return self.space
+
+    def _get_together(self, batches: Sequence[Batch]) -> dict[int, list[Answer] | BaseException]:
+        """Answer those batches that are a single get with one statement; return their outcomes by position."""
+        gets: dict[bool, list[int]] = {}
+        for position, batch in enumerate(batches):
+            if len(batch.commands) == 1 and isinstance(batch.commands[0], Get):
+                gets.setdefault(batch.omit_expired, []).append(position)
+        outcomes: dict[int, list[Answer] | BaseException] = {}
+        for omit_expired, positions in gets.items():
+            if len(positions) > 1:
+                commands = tuple(batches[position].commands[0] for position in positions)
+                try:
+                    answers = self._read(Batch(commands, omit_expired))
+                except Exception:
+                    logger.debug("Gets that failed together are repeated one by one.", exc_info=True)
+                    continue
+                outcomes.update({position: [answer] for position, answer in zip(positions, answers, strict=True)})
+        return outcomes
+
+    def _read(self, batch: Batch) -> list[Answer]:
+        def read(connection: Connection) -> tuple[list[Answer], Reader]:
+            reader = self._reader(connection, batch.omit_expired)
+            commands = batch.commands
+            if len(commands) == 1:
+                return [reader.answer(commands[0])], reader
+            if all(isinstance(command, Get) for command in commands):
+                return cast(list[Answer], reader.get_many(cast(list[Get], list(commands)))), reader
+            with _transaction(connection, texts.BEGIN_SNAPSHOT):
+                return [reader.answer(command) for command in commands], reader
+
+        answers, reader = self._attempt(read, is_read=True)
+        if reader.renewals:
+            moment = Moment.of(self._now(), batch.omit_expired)
+            try:
+                self._attempt(
+                    lambda connection: writes.renew(connection, self._ready(), reader.renewals, moment), is_read=True
+                )
+            except (StoreReadOnlyError, StoreBusyError) as error:
+                # The read has its answer; that it could not prolong a life must not take the answer away.
+                logger.warning("Items read could not be refreshed: %s", error)
+        return answers
+
+    def _put_together(self, batches: Sequence[Batch]) -> dict[int, list[Answer] | BaseException]:
+        """Carry out plain puts and deletes of several batches in few statements; return outcomes by position."""
+        outcomes: dict[int, list[Answer] | BaseException] = {}
+        group: list[int] = []
+        taken: set[tuple[str, str]] = set()
+        size = 0
+        for position, batch in enumerate(batches):
+            commands = batch.commands
+            if not all(isinstance(command, WRITES) and writes.is_plain(command) for command in commands):
+                continue
+            dims = writes.first_dims(batch)
+            if dims is not None and dims != self.space.dims:
+                continue  # the first vectors of all, or wrong ones
+            addresses = {(command.namespace, command.key) for command in cast(Sequence[Put | Delete], commands)}
+            differs = bool(group) and batches[group[0]].omit_expired != batch.omit_expired
+            if differs or not taken.isdisjoint(addresses) or size + len(commands) > _MOST_AT_ONCE:
+                outcomes.update(self._put_group(batches, group))
+                group, taken, size = [], set(), 0
+            group.append(position)
+            taken |= addresses
+            size += len(commands)
+        outcomes.update(self._put_group(batches, group))
+        return outcomes
+
+    def _put_group(self, batches: Sequence[Batch], group: list[int]) -> dict[int, list[Answer] | BaseException]:
+        if len(group) < 2:
+            return {}
+        commands = tuple(command for position in group for command in batches[position].commands)
+        try:
+            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired)))
+        except Exception:
+            # Nothing of it was written, so each can be tried by itself and get an error of its own.
+            logger.debug("Puts that failed together are repeated one by one.", exc_info=True)
+            return {}
+        return {position: [next(answers) for _ in batches[position].commands] for position in group}
+
+    def _write(self, batch: Batch) -> list[Answer]:
+        dims = writes.first_dims(batch)
+        if dims is not None and self.space.dims is not None:
+            self.space.admit(dims)
+        return self._attempt(lambda connection: self._write_once(connection, batch, dims), is_read=False)
+
+    def _write_once(self, connection: Connection, batch: Batch, dims: int | None) -> list[Answer]:
+        statements = self._ready()
+        moment = Moment.of(self._now(), batch.omit_expired)
+        commands = batch.commands
+        if isinstance(commands[0], (Forget, Sweep)):  # each stands alone in its batch
+            with _transaction(connection, texts.BEGIN_WRITE):
+                return [writes.erase(connection, statements, commands[0], moment)]
+        changes = cast(list[Put | Delete], [command for command in commands if isinstance(command, WRITES)])
+        reads = [command for command in commands if not isinstance(command, WRITES)]
+        is_first = dims is not None and self.space.dims is None
+        if not reads and not is_first:
+            return writes.write(connection, statements, changes, moment)
+        answers: list[Answer] = []
+        space = self.space
+        with _transaction(connection, texts.BEGIN_SNAPSHOT if reads else texts.BEGIN_WRITE):
+            reader = self._reader(connection, batch.omit_expired)
+            answers += [reader.answer(command) for command in reads]
+            if reader.renewals:
+                writes.renew(connection, statements, reader.renewals, moment)
+            if is_first:
+                named = self._wanted.model if self._wanted is not None else None
+                space = writes.claim_space(connection, statements, named, cast(int, dims))
+            answers += writes.write(connection, statements, changes, moment)
+        self.space = space
+        return answers
+
+    def _attempt(self, work: Callable[[Connection], _T], *, is_read: bool) -> _T:
+        """Do work on a connection, again where that is safe: after a clash, and a read after a lost connection."""
+        for attempt in range(_REPEATS + 1):
+            connection: Connection | None = None
+            try:
+                with self._pool.lend() as connection:
+                    return work(connection)
+            except EmbeddingError:
+                raise
+            except psycopg.Error as error:
+                lost = connection is not None and postgres.is_broken(connection)
+                if attempt < _REPEATS and postgres.may_be_repeated(error):
+                    time.sleep(random.uniform(0, 0.002 * 2**attempt))
+                elif not (is_read and lost and attempt == 0):
+                    raise self._told(error, lost, is_read) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _told(self, error: psycopg.Error, lost: bool, is_read: bool) -> StoreError:
+        told = postgres.as_store_error(error, self._pool.where)
+        if lost and not is_read:
+            told = type(told)(f"{told} Whether the write took effect is not known.")
+        return told
+
+
+@contextmanager
+def _transaction(connection: Connection, begin: str) -> Iterator[None]:
+    fetch(connection, begin, planned=True)
+    try:
+        yield
+        fetch(connection, texts.COMMIT, planned=True)
+    except BaseException:
+        if not postgres.is_broken(connection):
+            fetch(connection, texts.ROLLBACK, planned=True)
+        raise

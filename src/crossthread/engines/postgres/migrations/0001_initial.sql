@@ -1,0 +1,134 @@
+-- The schema of release 0.2. Times are microseconds since 1970-01-01T00:00:00Z. A released migration is never edited.
+-- {schema} is the schema's name, quoted. Nothing here refuses to be distributed by namespace (docs/design/postgres.md).
+
+-- One row: what holds for the whole store.
+CREATE TABLE {schema}.state (
+    id integer PRIMARY KEY CHECK (id = 1),
+    schema_version integer NOT NULL,  -- number of the last migration; a newer one than the release knows is refused
+    vectors_version integer NOT NULL, -- the same for the tables that need pgvector; 0: there are none
+    model text,                       -- the embedding model of all vectors, where it is known
+    dims integer                      -- the dimensions of all vectors, once there was one
+);
+
+INSERT INTO {schema}.state (id, schema_version, vectors_version) VALUES (1, 0, 0);
+
+-- The last updated_at that was given out; see draw_stamps().
+CREATE SEQUENCE {schema}.stamps MINVALUE 0;
+
+-- A row per item.
+CREATE TABLE {schema}.items (
+    namespace text COLLATE "C" NOT NULL, -- the first two labels, every label followed by a dot: 'memories.ada.'
+    subspace text COLLATE "C" NOT NULL,  -- the labels below them: '', or 'work.projects.'
+    key text COLLATE "C" NOT NULL,
+    value json NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,          -- orders all writes
+    ttl_minutes double precision,        -- how long a refresh renews the item; NULL: it does not expire
+    expires_at bigint,                   -- the item is gone from this microsecond on
+    address json,                        -- the namespace and key in full, where they are too long for an index
+    PRIMARY KEY (namespace, subspace, key)
+);
+
+-- Newest first, for one user and in the whole store.
+CREATE INDEX items_by_namespace_and_time ON {schema}.items (namespace, updated_at);
+
+CREATE INDEX items_by_time ON {schema}.items (updated_at);
+
+-- What a sweep looks for.
+CREATE INDEX items_by_expiry ON {schema}.items (expires_at) WHERE expires_at IS NOT NULL;
+
+-- The present by the server's clock, which all workers share.
+CREATE FUNCTION {schema}.present() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint
+$$;
+
+-- The microsecond at which what lives so many minutes from p_now is gone; the limits are those of crossthread.ttl.
+CREATE FUNCTION {schema}.expiry(p_now bigint, p_minutes double precision) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT least(p_now::numeric + round(least(p_minutes, 1e12) * 60000000)::numeric, 4611686018427387904)::bigint
+$$;
+
+-- Gives out p_count successive values for updated_at and returns the first: the present, or what follows the last one
+-- given out where the clock stands or was put back. Takes no lock: of two calls in the same microsecond both may get the
+-- same value, and neither write is the later one.
+CREATE FUNCTION {schema}.draw_stamps(p_count bigint, p_now bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    first bigint;
+BEGIN
+    SELECT last_value + 1 INTO first FROM {schema}.stamps;
+    IF p_now >= first THEN
+        PERFORM setval('{schema}.stamps', p_now + p_count - 1);
+        RETURN p_now;
+    END IF;
+    first := nextval('{schema}.stamps');
+    IF p_count > 1 THEN
+        PERFORM setval('{schema}.stamps', first + p_count - 1);
+    END IF;
+    RETURN first;
+END
+$$;
+
+-- Erases the items at some addresses and writes others; all addresses are distinct. Stamps follow the order of the
+-- arrays; the rows returned are in no order.
+--   p_expected: the updated_at that an item must still have, -1 where there must be none alive, NULL where it does not
+--       matter; an array of no elements: it never does. SQLSTATE CT001 if an item is another.
+--   p_now: the present; NULL: by the server's clock.
+--   p_horizon: what expires until then counts as gone; NULL: until the present.
+CREATE FUNCTION {schema}.write_items(
+    p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
+    p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
+    p_addresses text[], p_expected bigint[], p_now bigint, p_horizon bigint
+) RETURNS TABLE (
+    written_namespace text, written_subspace text, written_key text, written_created_at bigint, written_updated_at bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+    horizon bigint := coalesce(p_horizon, present);
+    first bigint;
+BEGIN
+    IF cardinality(p_erased_keys) > 0 THEN
+        DELETE FROM {schema}.items AS i
+        USING unnest(p_erased_namespaces, p_erased_subspaces, p_erased_keys) AS e (namespace, subspace, key)
+        WHERE i.namespace = e.namespace AND i.subspace = e.subspace AND i.key = e.key;
+    END IF;
+    IF cardinality(p_keys) = 0 THEN
+        RETURN;
+    END IF;
+    FOR n IN 1 .. cardinality(p_expected) LOOP
+        IF p_expected[n] >= 0 THEN
+            PERFORM FROM {schema}.items AS i
+            WHERE i.namespace = p_namespaces[n] AND i.subspace = p_subspaces[n] AND i.key = p_keys[n]
+              AND i.updated_at = p_expected[n] AND (i.expires_at IS NULL OR i.expires_at > horizon)
+            FOR UPDATE;
+            IF NOT FOUND THEN
+                RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item is no longer the one that was read';
+            END IF;
+        END IF;
+    END LOOP;
+    first := {schema}.draw_stamps(cardinality(p_keys), present);
+    RETURN QUERY
+    INSERT INTO {schema}.items AS i
+        (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
+    SELECT p.namespace, p.subspace, p.key, p.value::json, first + p.number - 1, first + p.number - 1, p.minutes,
+           {schema}.expiry(present, p.minutes), p.address::json
+    FROM unnest(p_namespaces, p_subspaces, p_keys, p_values, p_minutes, p_addresses) WITH ORDINALITY
+         AS p (namespace, subspace, key, value, minutes, address, number)
+    ORDER BY p.namespace, p.subspace, p.key -- everybody locks rows in the same order
+    ON CONFLICT (namespace, subspace, key) DO UPDATE SET
+        value = EXCLUDED.value,
+        -- What takes the place of an expired item is new.
+        created_at = CASE WHEN i.expires_at <= horizon THEN EXCLUDED.created_at ELSE i.created_at END,
+        updated_at = greatest(EXCLUDED.updated_at, i.updated_at + 1),
+        ttl_minutes = EXCLUDED.ttl_minutes,
+        expires_at = EXCLUDED.expires_at
+    RETURNING i.namespace, i.subspace, i.key, i.created_at, i.updated_at;
+    FOR n IN 1 .. cardinality(p_expected) LOOP
+        IF p_expected[n] < 0 AND EXISTS (
+            SELECT FROM {schema}.items AS i
+            WHERE i.namespace = p_namespaces[n] AND i.subspace = p_subspaces[n] AND i.key = p_keys[n]
+              AND (i.created_at <> first + n - 1 OR i.updated_at <> first + n - 1) -- it was there before
+        ) THEN
+            RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item has been written meanwhile';
+        END IF;
+    END LOOP;
+END
+$$;

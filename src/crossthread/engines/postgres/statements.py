@@ -1,0 +1,252 @@
+"""Every SQL text of the engine, for one schema. Executes nothing.
+
+Each text keeps to what a cluster distributed by namespace takes (docs/design/postgres.md): the column ``namespace`` is
+in every join, and an address asks one shard. ``$n`` for an instant "now" is NULL for the server's clock.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from crossthread import namespaces
+from crossthread.engines.postgres.addresses import names_all_labels, split
+
+EXISTS = "SELECT to_regclass($1) IS NOT NULL"
+
+HAS_SCHEMA = "SELECT to_regnamespace($1) IS NOT NULL"
+
+SERVER = "SELECT current_setting('server_version_num')::integer, getdatabaseencoding()::text"
+
+PGVECTOR = """
+SELECT n.nspname::text, t.oid::bigint, t.typarray::bigint
+FROM pg_extension AS e
+JOIN pg_namespace AS n ON n.oid = e.extnamespace
+JOIN pg_type AS t ON t.typnamespace = n.oid AND t.typname = 'vector'
+WHERE e.extname = 'vector'
+"""
+
+HAS_CITUS = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+
+IS_DISTRIBUTED = "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass($1))"
+
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+BEGIN_MIGRATION = "BEGIN"
+
+BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+
+BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+COMMIT = "COMMIT"
+
+ROLLBACK = "ROLLBACK"
+
+
+class Scope(NamedTuple):
+    """What a prefix covers, as a condition whose parameters begin at ``$1``."""
+
+    condition: str
+    parameters: tuple[str, ...]
+    is_one_home: bool
+    """Whether it lies below one value of the column ``namespace``: one shard, and one part of the index by time."""
+
+    def of(self, table: str) -> str:
+        """Return the condition on the columns of a table."""
+        return self.condition.format(t=table)
+
+
+@lru_cache(maxsize=4096)
+def scope(prefix: str) -> Scope:
+    """Return what a namespace prefix in text form covers."""
+    if not prefix:
+        return Scope("TRUE", (), is_one_home=False)
+    home, rest = split(prefix)
+    if rest:
+        condition = "{t}.namespace = $1 AND {t}.subspace >= $2 AND {t}.subspace < $3"
+        return Scope(condition, (home, *namespaces.text_range(rest)), is_one_home=True)
+    if names_all_labels(home):
+        return Scope("{t}.namespace = $1", (home,), is_one_home=True)
+    return Scope("{t}.namespace >= $1 AND {t}.namespace < $2", namespaces.text_range(home), is_one_home=False)
+
+
+class Statements:
+    """The texts for one schema.
+
+    Args:
+        schema: The name of the schema.
+        vector_schema: The schema of pgvector; None where there are no vectors.
+        is_cluster: Whether the tables are distributed.
+    """
+
+    def __init__(self, schema: str, vector_schema: str | None, is_cluster: bool) -> None:
+        s, v = quoted(schema), quoted(vector_schema or "public")
+        self.names = {"schema": s, "vector": v}
+        self._schema = s
+        self._present = f"{s}.present()"
+        self.has_vectors = vector_schema is not None
+        self._distance = f"(v.embedding OPERATOR({v}.<#>) %s)"
+        self._is_cluster = is_cluster
+        self.table = f"{s}.state"
+        self.items = f"{s}.items"
+        self.present = f"SELECT {s}.present()"
+        self.state = f"SELECT schema_version, vectors_version, model, dims FROM {s}.state"
+        self.set_schema_version = f"UPDATE {s}.state SET schema_version = $1"
+        self.set_vectors_version = f"UPDATE {s}.state SET vectors_version = $1"
+        self.claim_space = f"UPDATE {s}.state SET model = $1::text, dims = $2::integer WHERE dims IS NULL"
+        self.get = f"""
+SELECT {_ROW}
+FROM {s}.items AS i
+WHERE i.namespace = $1 AND i.subspace = $2 AND i.key = $3 AND {self._live("$4")}
+"""
+        self.get_many = f"""
+SELECT {_ROW}, p.number
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS p (namespace, subspace, key, number)
+JOIN {s}.items AS i ON {_SAME_ADDRESS}
+WHERE {self._live("$4")}
+"""
+        self.refresh = f"""
+UPDATE {s}.items AS i
+SET expires_at = {s}.expiry(p.present, p.minutes)
+FROM (
+    SELECT u.*, coalesce($6::bigint, {self._present}) AS present
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[])
+         AS u (namespace, subspace, key, updated_at, minutes)
+) AS p
+WHERE {_SAME_ADDRESS} AND i.updated_at = p.updated_at AND i.expires_at > coalesce($7::bigint, p.present)
+"""
+        # A text has the same vector wherever it stands; a cluster is asked in the namespaces at hand only.
+        nearby = "v.namespace = ANY ($2::text[])" if is_cluster else "$2::text[] IS NOT NULL"
+        self.known_vectors = f"""
+SELECT DISTINCT ON (v.hash) v.hash, v.embedding
+FROM {s}.vectors AS v
+WHERE v.hash = ANY ($1::bytea[]) AND {nearby}
+"""
+        arrays = "$1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[]"
+        rest = "$9::text[], $10::bigint[], $11::bigint, $12::bigint"
+        if vector_schema is None:
+            self.write = f"SELECT * FROM {s}.write_items({arrays}, {rest})"
+        else:
+            vectors = f"$13::integer[], $14::bytea[], $15::{v}.vector[]"
+            self.write = f"SELECT * FROM {s}.write_memories({arrays}, {rest}, {vectors})"
+        vectors_gone = f"""
+, gone AS (
+    DELETE FROM {s}.vectors AS v USING erased AS e
+    WHERE v.namespace = e.namespace AND v.subspace = e.subspace AND v.key = e.key
+)"""
+        self.sweep = f"""
+WITH erased AS (
+    DELETE FROM {s}.items AS i
+    WHERE i.expires_at <= (SELECT coalesce($1::bigint, {self._present}))
+    RETURNING i.namespace, i.subspace, i.key
+){"" if vector_schema is None else vectors_gone}
+SELECT count(*) FROM erased
+"""
+
+    def _live(self, now: str) -> str:
+        # A subquery, so that the clock is read once and not for every row.
+        return f"(i.expires_at IS NULL OR i.expires_at > (SELECT coalesce({now}::bigint, {self._present})))"
+
+    def newest(self, covered: Scope, narrowing: str) -> str:
+        """Return the query for live items in order; parameters: scope, now, limit, offset, narrowing."""
+        n = len(covered.parameters)
+        return f"""
+SELECT {_ROW}
+FROM {self._schema}.items AS i
+WHERE {covered.of("i")} AND {self._live(f"${n + 1}")} AND {narrowing}
+ORDER BY i.updated_at DESC, i.namespace DESC, i.subspace DESC, i.key DESC
+LIMIT ${n + 2}::bigint OFFSET ${n + 3}::bigint
+"""
+
+    def nearest(self, covered: Scope) -> str:
+        """Return the query for the vectors nearest to one, with their items; parameters: scope, now, vector, limit.
+
+        A vector whose item has expired, or has been written anew, comes without an item. Adding 0.0 to the distance
+        keeps an index for approximate search out of an exact one.
+        """
+        n = len(covered.parameters)
+        return f"""
+SELECT {_ROW}, v.distance, v.embedding
+FROM (
+    SELECT v.namespace, v.subspace, v.key, v.updated_at, v.embedding, {self._distance % f"${n + 2}"} + 0.0 AS distance
+    FROM {self._schema}.vectors AS v
+    WHERE {covered.of("v")}
+    ORDER BY distance, v.updated_at DESC
+    LIMIT ${n + 3}::bigint
+) AS v
+LEFT JOIN {self._schema}.items AS i ON {_SAME_WRITE} AND {self._live(f"${n + 1}")}
+ORDER BY v.distance, v.updated_at DESC
+"""
+
+    def nearest_matching(self, covered: Scope, narrowing: str) -> str:
+        """Return the same query for items that may satisfy a filter; parameters also: narrowing."""
+        n = len(covered.parameters)
+        return f"""
+SELECT {_ROW}, {self._distance % f"${n + 2}"} + 0.0 AS distance, v.embedding
+FROM {self._schema}.items AS i
+JOIN {self._schema}.vectors AS v ON {_SAME_WRITE}
+WHERE {covered.of("i")} AND {self._live(f"${n + 1}")} AND {narrowing}
+ORDER BY distance, v.updated_at DESC
+LIMIT ${n + 3}::bigint
+"""
+
+    def count(self, covered: Scope) -> str:
+        """Return the query for the number of live items; parameters: scope, now."""
+        live = self._live(f"${len(covered.parameters) + 1}")
+        return f"SELECT count(*) FROM {self._schema}.items AS i WHERE {covered.of('i')} AND {live}"
+
+    def values(self, covered: Scope, narrowing: str) -> str:
+        """Return the query for the values of live items; parameters: scope, now, narrowing."""
+        live = self._live(f"${len(covered.parameters) + 1}")
+        return f"SELECT i.value FROM {self._schema}.items AS i WHERE {covered.of('i')} AND {live} AND {narrowing}"
+
+    def list_namespaces(self, covered: Scope) -> str:
+        """Return the query for the namespaces that hold a live item, each with an address; parameters: scope, now.
+
+        One machine jumps from namespace to namespace along the primary key; a cluster, which takes no recursive query,
+        looks at every item.
+        """
+        live = self._live(f"${len(covered.parameters) + 1}")
+        items = f"{self._schema}.items AS i"
+        if self._is_cluster:
+            return f"""
+SELECT i.namespace, i.subspace, min(i.address::text)
+FROM {items}
+WHERE {covered.of("i")} AND {live}
+GROUP BY i.namespace, i.subspace
+"""
+        first = "ORDER BY i.namespace, i.subspace LIMIT 1"
+        return f"""
+WITH RECURSIVE names AS (
+    (SELECT i.namespace, i.subspace FROM {items} WHERE {covered.of("i")} {first})
+    UNION ALL
+    SELECT n.namespace, n.subspace
+    FROM names, LATERAL (
+        SELECT i.namespace, i.subspace
+        FROM {items}
+        WHERE (i.namespace, i.subspace) > (names.namespace, names.subspace) AND {covered.of("i")} {first}
+    ) AS n
+)
+SELECT n.namespace, n.subspace, l.address
+FROM names AS n, LATERAL (
+    SELECT i.address::text FROM {items} WHERE i.namespace = n.namespace AND i.subspace = n.subspace AND {live} LIMIT 1
+) AS l
+"""
+
+    def forget_items(self, covered: Scope) -> str:
+        """Return the statement that erases a scope and answers with the expiry of what was there; parameters: scope."""
+        return f"DELETE FROM {self._schema}.items AS i WHERE {covered.of('i')} RETURNING i.expires_at"
+
+    def forget_vectors(self, covered: Scope) -> str:
+        """Return the statement that erases a scope's vectors; parameters: scope."""
+        return f"DELETE FROM {self._schema}.vectors AS v WHERE {covered.of('v')}"
+
+
+_ROW = "i.namespace, i.subspace, i.key, i.value, i.created_at, i.updated_at, i.ttl_minutes, i.address"
+_SAME_ADDRESS = "i.namespace = p.namespace AND i.subspace = p.subspace AND i.key = p.key"
+_SAME_WRITE = "i.namespace = v.namespace AND i.subspace = v.subspace AND i.key = v.key AND i.updated_at = v.updated_at"
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

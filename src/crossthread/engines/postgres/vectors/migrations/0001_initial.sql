@@ -1,0 +1,48 @@
+-- What semantic search needs of the schema, made when a store with an embedder is opened first. {schema} is the schema's
+-- name and {vector} that of pgvector, quoted. A released migration is never edited.
+
+-- A row per text of an item. Of an item's rows, those with its updated_at are valid; others are of a write that
+-- another one overtook, which the next write of the item removes.
+CREATE TABLE {schema}.vectors (
+    namespace text COLLATE "C" NOT NULL,
+    subspace text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    hash bytea NOT NULL,                 -- 16 bytes by which a text is known again
+    updated_at bigint NOT NULL,          -- that of the item
+    embedding {vector}.vector NOT NULL,  -- unit length, or all zeros
+    PRIMARY KEY (namespace, subspace, key, hash)
+) WITH (toast_tuple_target = 8160);
+
+-- Beside the address, not in another file: a scan reads every vector of a namespace.
+ALTER TABLE {schema}.vectors ALTER COLUMN embedding SET STORAGE MAIN;
+
+-- Finds the vector of a text that is already embedded.
+CREATE INDEX vectors_by_hash ON {schema}.vectors (hash);
+
+-- Does what write_items does, and replaces the vectors of all these items: vector n belongs to item p_owners[n].
+CREATE FUNCTION {schema}.write_memories(
+    p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
+    p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
+    p_addresses text[], p_expected bigint[], p_now bigint, p_horizon bigint,
+    p_owners integer[], p_hashes bytea[], p_embeddings {vector}.vector[]
+) RETURNS TABLE (
+    written_namespace text, written_subspace text, written_key text, written_created_at bigint, written_updated_at bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+    -- The rows of the items are locked from here on, so nobody else changes their vectors.
+    RETURN QUERY SELECT * FROM {schema}.write_items(
+        p_erased_namespaces, p_erased_subspaces, p_erased_keys, p_namespaces, p_subspaces, p_keys, p_values, p_minutes,
+        p_addresses, p_expected, p_now, p_horizon);
+    DELETE FROM {schema}.vectors AS v
+    USING unnest(p_erased_namespaces || p_namespaces, p_erased_subspaces || p_subspaces, p_erased_keys || p_keys)
+          AS e (namespace, subspace, key)
+    WHERE v.namespace = e.namespace AND v.subspace = e.subspace AND v.key = e.key;
+    IF cardinality(p_owners) > 0 THEN
+        INSERT INTO {schema}.vectors (namespace, subspace, key, hash, updated_at, embedding)
+        SELECT i.namespace, i.subspace, i.key, p.hash, i.updated_at, p.embedding
+        FROM unnest(p_owners, p_hashes, p_embeddings) AS p (owner, hash, embedding)
+        JOIN {schema}.items AS i ON i.namespace = p_namespaces[p.owner] AND i.subspace = p_subspaces[p.owner]
+                                AND i.key = p_keys[p.owner];
+    END IF;
+END
+$$;

@@ -1,0 +1,136 @@
+"""Carries out the writing commands on one connection: puts and deletes in one statement, whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from psycopg import errors
+
+from crossthread import ttl
+from crossthread.engines.base import VectorSpace
+from crossthread.engines.postgres.addresses import Address, address
+from crossthread.engines.postgres.connection import Connection, fetch
+from crossthread.engines.postgres.reads import ALWAYS, Renewal
+from crossthread.engines.postgres.statements import Statements, scope
+from crossthread.operations.commands import Answer, Batch, Conflict, Delete, Forget, Put, Row, Sweep, Write
+
+CONFLICT = "CT001"  # what the functions of the schema raise
+
+
+class Moment(NamedTuple):
+    """When a batch happens, and until when what expires is gone by then: microseconds, None for the server's clock."""
+
+    now: int | None
+    horizon: int | None
+
+    @classmethod
+    def of(cls, now: int | None, omit_expired: bool) -> Moment:
+        """Return the moment of a batch."""
+        return cls(now, now if omit_expired else ALWAYS)
+
+
+def write(
+    connection: Connection,
+    statements: Statements,
+    commands: Sequence[Put | Delete],
+    moment: Moment,
+) -> list[Answer]:
+    """Write and erase items at distinct addresses, all or none, in one statement.
+
+    Raises:
+        Conflict: The item of a conditional put is another.
+    """
+    places = [address(command.namespace, command.key) for command in commands]
+    erased = [place for place, command in zip(places, commands, strict=True) if isinstance(command, Delete)]
+    kept = [place for place, command in zip(places, commands, strict=True) if isinstance(command, Put)]
+    puts = [command for command in commands if isinstance(command, Put)]
+    expected = [put.expected for put in puts] if any(put.expected is not None for put in puts) else []
+    parameters = [
+        *_columns(erased)[:3],
+        *_columns(kept)[:3],
+        [put.value for put in puts],
+        [put.ttl_minutes for put in puts],
+        [place.full for place in kept],
+        expected,
+        *moment,
+    ]
+    if statements.has_vectors:
+        parameters += _vectors(puts)
+    try:
+        found = fetch(connection, statements.write, parameters)
+    except errors.Error as error:
+        if error.sqlstate == CONFLICT:
+            raise Conflict from None
+        raise
+    times = {(home, rest, key): (created_at, updated_at) for home, rest, key, created_at, updated_at in found}
+    answers: list[Answer] = []
+    for place, command in zip(places, commands, strict=True):
+        if isinstance(command, Put):
+            answers.append(Row(command.namespace, command.key, command.value, *times[place[:3]]))
+        else:
+            answers.append(None)
+    return answers
+
+
+def erase(connection: Connection, statements: Statements, command: Forget | Sweep, moment: Moment) -> int:
+    """Erase a scope or what has expired; return how many items there were, for a scope the live ones."""
+    if isinstance(command, Sweep):
+        swept: int = fetch(connection, statements.sweep, (moment.now,))[0][0]
+        return swept
+    covered = scope(command.prefix)
+    expiries = fetch(connection, statements.forget_items(covered), covered.parameters, planned=True)
+    # A statement of its own, so that it sees the vectors of a put that the first one had to wait for.
+    if statements.has_vectors:
+        fetch(connection, statements.forget_vectors(covered), covered.parameters, planned=True)
+    horizon = moment.horizon
+    if horizon is None:
+        ((horizon,),) = fetch(connection, statements.present)
+    return sum(ttl.is_live(expires_at, horizon) for (expires_at,) in expiries)
+
+
+def renew(connection: Connection, statements: Statements, renewals: Sequence[Renewal], moment: Moment) -> None:
+    """Let items that were read live longer; what was written, erased or expired since is left alone."""
+    columns = [list(column) for column in zip(*sorted(set(renewals)), strict=True)]
+    fetch(connection, statements.refresh, (*columns, *moment))
+
+
+def claim_space(connection: Connection, statements: Statements, named: str | None, dims: int) -> VectorSpace:
+    """Say what the first vectors of the store are, in the transaction that writes them, and return what holds now.
+
+    Raises:
+        IndexMismatchError, EmbeddingError: Others were written in the meantime, of another model or size.
+    """
+    fetch(connection, statements.claim_space, (named, dims))
+    *_, model, stored_dims = fetch(connection, statements.state)[0]
+    space = VectorSpace(model, stored_dims)
+    return space.agreed(VectorSpace(named), "the store").admit(dims)
+
+
+def first_dims(batch: Batch) -> int | None:
+    """Return the dimensions of the vectors that a batch writes, None where it writes none."""
+    for command in batch.commands:
+        if isinstance(command, Put) and command.vectors is not None:
+            return int(command.vectors.shape[1])
+    return None
+
+
+def is_plain(command: Write) -> bool:
+    """Whether a command may be written together with those of others: it cannot fail for a reason of its own."""
+    return isinstance(command, Delete) or (isinstance(command, Put) and command.expected is None)
+
+
+def _columns(places: list[Address]) -> list[list[Any]]:
+    return [list(column) for column in zip(*places, strict=True)] or [[], [], [], []]
+
+
+def _vectors(puts: list[Put]) -> list[list[Any]]:
+    owners: list[int] = []
+    hashes: list[bytes] = []
+    embeddings: list[Any] = []
+    for number, put in enumerate(puts, 1):
+        if put.vectors is not None:
+            owners += [number] * len(put.hashes)
+            hashes.extend(put.hashes)
+            embeddings.extend(put.vectors)
+    return [owners, hashes, embeddings]
