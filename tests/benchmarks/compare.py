@@ -1,6 +1,10 @@
 """Measures crossthread beside LangGraph's own stores: a process a store, medians and ratios as a Markdown table.
 
     python tests/benchmarks/compare.py [--items 10000] [--users 100] [--dims 384] [--only NAME ...] [--write PAGE]
+    python tests/benchmarks/compare.py --postgres [URL] ...
+
+The second form measures the stores that keep memories on a PostgreSQL server: the one at URL, or one that is started
+for it with PostgreSQL's own settings. Each store gets a database of its own.
 
 Embeddings are looked up in a prepared table, so that only the stores are measured. Durable stores write to a temporary
 folder; name another disk with --folder. What cannot be measured is left out with its reason.
@@ -23,18 +27,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
-MARK = ("<!-- benchmark: begin -->", "<!-- benchmark: end -->")
-
 OURS = "crossthread, file"
-STORES = {
+FILE_STORES = {
     OURS: "one SQLite file, every put on the disk when it returns",
     "crossthread, memory": "the in-memory reference",
     "LangGraph InMemoryStore": "forgets on exit",
     "LangGraph SqliteStore": "one SQLite file, needs the sqlite-vec extension",
 }
+
+OURS_ON_A_SERVER = "crossthread, PostgreSQL"
+SERVER_STORES = {
+    OURS_ON_A_SERVER: "exact search",
+    "LangGraph PostgresStore": "its default: an HNSW index",
+    "LangGraph PostgresStore, flat": "no index on vectors",
+}
+STORES = FILE_STORES | SERVER_STORES
 
 MEASURES = {
     "bulk put, batches of 500": "items/s",
@@ -45,6 +56,7 @@ MEASURES = {
     "filter search, one user": "us",
     "newest, one user": "us",
     "semantic search, everything": "us",
+    "recall@10, everything": "part",
     "list_namespaces": "us",
 }
 
@@ -70,14 +82,35 @@ class Table:
         return found
 
 
+def database_of_its_own(server: str) -> str:
+    """Create a database on a server and return its URL; "" without a server."""
+    if not server:
+        return ""
+    import psycopg
+
+    name = f"benchmark_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return urlsplit(server)._replace(path=f"/{name}").geturl()
+
+
 @contextmanager
-def opened(name: str, table: Table, dims: int, folder: Path) -> Iterator[Any]:
+def opened(name: str, table: Table, dims: int, folder: Path, server: str) -> Iterator[Any]:
     """Open a store by its name in STORES."""
     index: Any = {"embed": table, "dims": dims, "fields": ["text"]}
     if name.startswith("crossthread"):
         from crossthread import MemoryStore
 
-        with MemoryStore(folder / "ours.db" if name == OURS else ":memory:", index=index) as store:
+        where = {OURS: folder / "ours.db", OURS_ON_A_SERVER: database_of_its_own(server)}
+        with MemoryStore(where.get(name, ":memory:"), index=index) as store:
+            yield store
+    elif name in SERVER_STORES:
+        from langgraph.store.postgres import PostgresStore
+
+        if name.endswith("flat"):
+            index["ann_index_config"] = {"kind": "flat"}
+        with PostgresStore.from_conn_string(database_of_its_own(server), index=index) as store:
+            store.setup()
             yield store
     elif name == "LangGraph InMemoryStore":
         from langgraph.store.memory import InMemoryStore
@@ -145,7 +178,7 @@ def puts_and_commits(
     return statistics.median(puts) * 1e6, statistics.median(commits or [0.0]) * 1e6
 
 
-def measure(name: str, items: int, users: int, dims: int, folder: Path) -> dict[str, float]:
+def measure(name: str, items: int, users: int, dims: int, folder: Path, server: str) -> dict[str, float]:
     """Fill a store and return its figures."""
     from langgraph.store.base import PutOp
 
@@ -158,7 +191,7 @@ def measure(name: str, items: int, users: int, dims: int, folder: Path) -> dict[
         return {"text": f"text {text}", "kind": "note" if (i // users) % 2 else "fact", "n": i}
 
     found: dict[str, float] = {}
-    with opened(name, table, dims, folder) as store:
+    with opened(name, table, dims, folder, server) as store:
         ops = [PutOp(user(i), f"key{i}", value(i, i)) for i in range(items)]
         chunks = [ops[at : at + 500] for at in range(0, items, 500)]
         found["bulk put, batches of 500"] = items / sum(timed(functools.partial(store.batch, c), table) for c in chunks)
@@ -171,6 +204,7 @@ def measure(name: str, items: int, users: int, dims: int, folder: Path) -> dict[
         found["filter search, one user"] = median(lambda i: store.search(user(i), filter={"kind": "note"}), table)
         found["newest, one user"] = median(lambda i: store.search(user(i)), table)
         found["semantic search, everything"] = median(lambda _: store.search((), query=query), table, most=50)
+        found["recall@10, everything"] = recall(store, table, items)
         found["list_namespaces"] = median(lambda _: store.list_namespaces(), table, most=300)
         # Last, since it changes the store.
         bare = Bare(folder, dims) if name == OURS else None
@@ -180,10 +214,22 @@ def measure(name: str, items: int, users: int, dims: int, folder: Path) -> dict[
     return found
 
 
+def recall(store: Any, table: Table, items: int) -> float:
+    """Return which part of the ten best of all items a search over everything finds, on average over 20 queries."""
+    matrix = np.stack([table.vectors[f"text {i}"] for i in range(items)])
+    found = 0
+    for n in range(20):
+        query = f"text {items + 1500 + n}"
+        best = np.argsort(-(matrix @ table.vectors[query]), kind="stable")[:10]
+        hits = store.search((), query=query, limit=10)
+        found += len({hit.value["n"] for hit in hits} & set(best.tolist()))
+    return found / 200
+
+
 def in_own_process(name: str, options: argparse.Namespace) -> dict[str, float] | str:
     """Measure one store in a process of its own; return its figures, or why there are none."""
     command = [sys.executable, __file__, "--child", name]
-    for option in ("items", "users", "dims", "folder"):
+    for option in ("items", "users", "dims", "folder", "server"):
         command += [f"--{option}", str(getattr(options, option))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -194,6 +240,8 @@ def in_own_process(name: str, options: argparse.Namespace) -> dict[str, float] |
 
 def shown(figure: float, unit: str) -> str:
     """Return a figure with its unit, as a person would write it."""
+    if unit == "part":
+        return f"{figure:.2f}"
     if unit == "items/s":
         return f"{figure:,.0f}/s"
     return (
@@ -205,18 +253,19 @@ def as_markdown(found: dict[str, dict[str, float] | str], options: argparse.Name
     """Return the figures of all stores as a table; in brackets how many times slower than ours they are."""
     measured = {name: figures for name, figures in found.items() if isinstance(figures, dict)}
     lines = [f"| | {' | '.join(measured)} |", f"| --- |{' ---: |' * len(measured)}"]
-    ours = measured.get(OURS, {})
+    base = OURS if OURS in measured else OURS_ON_A_SERVER
+    ours = measured.get(base, {})
     for measure_, unit in MEASURES.items():
         cells = []
         for figures in measured.values():
             cell = shown(figures[measure_], unit)
-            if ours and figures is not ours:
+            if ours and figures is not ours and unit != "part":
                 ratio = figures[measure_] / ours[measure_]
                 slower = 1 / ratio if unit == "items/s" else ratio
                 cell += f" ({slower:.0f}x)" if slower >= 10 else f" ({slower:.2g}x)"
             cells.append(cell)
         lines.append(f"| {measure_} | {' | '.join(cells)} |")
-    if ours:
+    if OURS in measured:
         ratio = ours["put"] / ours["bare commit"]
         bare = shown(ours["bare commit"], "us")
         lines += [
@@ -226,9 +275,9 @@ def as_markdown(found: dict[str, dict[str, float] | str], options: argparse.Name
     lines += [
         "",
         f"{options.items:,} items over {options.users} users, {options.dims} dimensions, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, numpy {np.__version__}, "
+        f"Python {platform.python_version()}, {options.engine}, numpy {np.__version__}, "
         f"{os.cpu_count()} cores ({platform.machine()}). Medians; in brackets: how many times slower than "
-        f"{OURS}.",
+        f"{base}.",
     ]
     lines += [f"Left out: {name} ({reason})." for name, reason in found.items() if isinstance(reason, str)]
     return "\n".join(lines)
@@ -240,26 +289,63 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--dims", type=int, default=384)
-    parser.add_argument("--only", nargs="*", choices=STORES, default=list(STORES))
+    parser.add_argument("--only", nargs="*", choices=STORES)
     parser.add_argument("--folder", type=Path, help="where durable stores write (default: a temporary folder)")
     parser.add_argument("--write", type=Path, help="a page whose marked part is replaced by the table")
+    parser.add_argument(
+        "--postgres", nargs="?", const="own", metavar="URL", help="measure stores on a PostgreSQL server"
+    )
     parser.add_argument("--child", choices=STORES, help=argparse.SUPPRESS)
+    parser.add_argument("--server", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(measure(options.child, options.items, options.users, options.dims, options.folder)))
+        figures = measure(options.child, options.items, options.users, options.dims, options.folder, options.server)
+        print(json.dumps(figures))
         return
-    found: dict[str, dict[str, float] | str] = {}
-    for name in options.only:
-        print(f"measuring {name} ...", file=sys.stderr)
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            found[name] = in_own_process(name, argparse.Namespace(**{**vars(options), "folder": folder}))
-    table = as_markdown(found, options)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder, server_of(options, Path(folder)) as server:
+        found: dict[str, dict[str, float] | str] = {}
+        for name in options.only or (SERVER_STORES if server else FILE_STORES):
+            print(f"measuring {name} ...", file=sys.stderr)
+            own = Path(folder) / str(len(found))
+            own.mkdir()
+            changed = {**vars(options), "folder": own, "server": server}
+            found[name] = in_own_process(name, argparse.Namespace(**changed))
+        options.engine = engine(server)
+        table = as_markdown(found, options)
     print(table)
     if options.write:
+        topic = "postgres" if server else "file"
+        marks = [f"<!-- benchmark {topic}: {end} -->" for end in ("begin", "end")]
         page = options.write.read_text("utf-8")
-        head, rest = page.split(MARK[0])
-        _, tail = rest.split(MARK[1])
-        options.write.write_text(f"{head}{MARK[0]}\n{table}\n{MARK[1]}{tail}", "utf-8")
+        head, rest = page.split(marks[0])
+        _, tail = rest.split(marks[1])
+        options.write.write_text(f"{head}{marks[0]}\n{table}\n{marks[1]}{tail}", "utf-8")
+
+
+@contextmanager
+def server_of(options: argparse.Namespace, folder: Path) -> Iterator[str]:
+    """Yield the URL of the server to measure on, "" for none."""
+    if options.postgres != "own":
+        yield options.postgres or ""
+        return
+    sys.path.append(str(Path(__file__).parents[1]))
+    from servers import start_server
+
+    server = start_server(folder / "server")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def engine(server: str) -> str:
+    """Return the name and version of the database that was measured."""
+    if not server:
+        return f"SQLite {sqlite3.sqlite_version}"
+    import psycopg
+
+    with psycopg.connect(server) as connection:
+        version = connection.execute("SHOW server_version").fetchone()[0].split()[0]
+        pgvector = connection.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
+        return f"PostgreSQL {version}, pgvector {pgvector.fetchone()[0]}"
 
 
 if __name__ == "__main__":

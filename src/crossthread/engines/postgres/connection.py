@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types import TypeInfo
 from psycopg.types.array import ListBinaryDumper
-from psycopg.types.json import set_json_loads
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -34,9 +34,15 @@ from crossthread.errors import (
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SETUP_HINT = "Call setup() on the store once, with a role that may create the schema."
-_SETTINGS = "SET plan_cache_mode = force_generic_plan"  # the statements are simple; planning each would cost more
-_HEADER = np.dtype(">u2")
-_NUMBERS = np.dtype(">f4")  # https://github.com/pgvector/pgvector/blob/v0.8.0/src/vector.c, vector_send
+# Every statement looks up few rows by an index; planning each call would cost more than most of them do, and a plan for
+# unknown parameters, or made before the tables were analyzed, must not read a whole table for a hash join.
+_SETTINGS = """
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false)
+"""
+NUMBERS = np.dtype(">f4")
+"""The numbers of a vector as they travel, see vector_send in https://github.com/pgvector/pgvector (src/vector.c)."""
 
 
 class Pool:
@@ -139,7 +145,6 @@ class Pool:
         # Lists travel in binary, as their elements do, and every number as one type: a statement is prepared for types.
         for kind, dumper in ((int, Int8BinaryDumper), (str, StrBinaryDumper), (list, ListBinaryDumper)):
             adapters.register_dumper(kind, dumper)
-        set_json_loads(_as_text, connection)  # values are decoded above the engine
         if self._vector_type is not None:
             self._vector_type.register(connection)
             adapters.register_dumper(np.ndarray, type("VectorDumper", (_VectorDumper,), {"oid": self._vector_type.oid}))
@@ -149,23 +154,21 @@ class Pool:
 _abandoned: list[Any] = []
 
 
-def _as_text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode()
+_HEADER = struct.Struct(">HH")
 
 
 class _VectorDumper(Dumper):
     format = pq.Format.BINARY
 
     def dump(self, obj: Any) -> Buffer:
-        header = np.array([obj.size, 0], dtype=_HEADER).tobytes()
-        return header + cast(bytes, obj.astype(_NUMBERS).tobytes())
+        return _HEADER.pack(obj.size, 0) + cast(bytes, obj.astype(NUMBERS).tobytes())
 
 
 class _VectorLoader(Loader):
     format = pq.Format.BINARY
 
     def load(self, data: Buffer) -> bytes:
-        return np.frombuffer(data, dtype=_NUMBERS, offset=4).astype("<f4").tobytes()
+        return bytes(data[4:])
 
 
 def connect(conninfo: str) -> Connection:

@@ -11,11 +11,13 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
 from crossthread import namespaces, values
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.narrowing import ANY, Dialect, narrowing
 from crossthread.engines.postgres.addresses import address, split
-from crossthread.engines.postgres.connection import Connection, fetch
+from crossthread.engines.postgres.connection import NUMBERS, Connection, fetch
 from crossthread.engines.postgres.statements import Statements, scope
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
@@ -31,10 +33,11 @@ from crossthread.operations.commands import (
     Search,
 )
 from crossthread.search import scan
+from crossthread.search.vectors import to_bytes
 
 ALWAYS = -1  # as "now": before every expiry, so nothing has expired
 _ALL = 2**62
-_SPARE = 8  # more candidates than hits are wanted, so that the last hit is seldom in doubt
+_SPARE = 2  # more candidates than hits are wanted, so that the last hit is seldom in doubt
 _MORE = 4  # how many times as many where that did not do
 
 DIALECT = Dialect(
@@ -138,7 +141,8 @@ class Reader:
     def known_vectors(self, command: KnownVectors) -> dict[bytes, bytes]:
         """Return the vectors of texts that are embedded already."""
         homes = sorted({split(namespace)[0] for namespace in command.namespaces})
-        return dict(fetch(self.connection, self.statements.known_vectors, (list(command.hashes), homes)))
+        found = fetch(self.connection, self.statements.known_vectors, (list(command.hashes), homes))
+        return {hash_: to_bytes(np.frombuffer(numbers, NUMBERS)) for hash_, numbers in found}
 
     def _newest(self, command: Search) -> list[Row]:
         covered = scope(command.prefix)
@@ -207,23 +211,22 @@ class _Candidates:
         self._command = command
         self._distances: list[float] = []  # of an item: the least
         self._last: float = found[-1][8] if found else 0.0
-        vectors: list[bytes] = []
+        vectors: list[list[bytes]] = []
         places: dict[tuple[str, str, str], int] = {}
         for one in found:
             if one[0] is None or (command.where is not None and not matches(command.where, values.decode(one[3]))):
                 continue
-            place = places.setdefault(one[:3], len(self.rows))
-            if place == len(self.rows):
+            place = places.setdefault(one[:3], len(vectors))
+            if place == len(vectors):
                 self.rows.append(one)
                 self._distances.append(one[8])
-                vectors.append(one[9])
+                vectors.append([one[9]])
             else:
-                vectors[place] += one[9]
+                vectors[place].append(one[9])
         self.hits: list[scan.Hit] = []
-        if self.rows:
-            stamps = [one[5] for one in self.rows]
-            block = scan.pack(list(range(len(stamps))), stamps, vectors, command.vector.size)
-            self.hits = scan.best(block, command.vector, len(stamps), min_score=command.min_score)
+        if vectors:
+            block = _block([one[5] for one in self.rows], vectors, command.vector.size)
+            self.hits = scan.best(block, command.vector, len(vectors), min_score=command.min_score)
 
     def are_enough(self, wanted: int) -> bool:
         """Whether no vector beyond the candidates can belong to the first ``wanted`` hits."""
@@ -234,6 +237,16 @@ class _Candidates:
         last_hit = self.hits[wanted - 1]
         # Of equal distances the server returns the latest writes, which come first here too.
         return last_hit.score > most or self._distances[last_hit.id] == self._last
+
+
+def _block(stamps: list[int], vectors: list[list[bytes]], dims: int) -> scan.Block:
+    """Return the block of items whose vectors are given as they travelled."""
+    numbers = b"".join([one for own in vectors for one in own])
+    matrix = np.frombuffer(numbers, NUMBERS).astype(np.float32).reshape(-1, dims)
+    starts = None
+    if len(matrix) != len(vectors):
+        starts = np.concatenate(([0], np.cumsum([len(own) for own in vectors])[:-1]))
+    return scan.Block(np.arange(len(vectors)), np.array(stamps, dtype=np.int64), matrix, starts)
 
 
 def _more(limit: int) -> Iterator[int]:

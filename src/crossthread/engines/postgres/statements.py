@@ -124,11 +124,20 @@ WHERE v.hash = ANY ($1::bytea[]) AND {nearby}
 """
         arrays = "$1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[]"
         rest = "$9::text[], $10::bigint[], $11::bigint, $12::bigint"
+        # The commonest write of all has no lists to take apart: one item with one vector or none.
+        one = (
+            "'{}', '{}', '{}', ARRAY[$1::text], ARRAY[$2::text], ARRAY[$3::text], ARRAY[$4::text], ARRAY[$5::float8], "
+            "ARRAY[$6::text], '{}', $7::bigint, $8::bigint"
+        )
         if vector_schema is None:
             self.write = f"SELECT * FROM {s}.write_items({arrays}, {rest})"
+            self.write_one = self.write_one_with_vector = f"SELECT * FROM {s}.write_items({one})"
         else:
             vectors = f"$13::integer[], $14::bytea[], $15::{v}.vector[]"
+            vector = f"'{{1}}', ARRAY[$9::bytea], ARRAY[$10::{v}.vector]"
             self.write = f"SELECT * FROM {s}.write_memories({arrays}, {rest}, {vectors})"
+            self.write_one = f"SELECT * FROM {s}.write_memories({one}, '{{}}', '{{}}', '{{}}')"
+            self.write_one_with_vector = f"SELECT * FROM {s}.write_memories({one}, {vector})"
         vectors_gone = f"""
 , gone AS (
     DELETE FROM {s}.vectors AS v USING erased AS e
@@ -198,7 +207,7 @@ LIMIT ${n + 3}::bigint
     def values(self, covered: Scope, narrowing: str) -> str:
         """Return the query for the values of live items; parameters: scope, now, narrowing."""
         live = self._live(f"${len(covered.parameters) + 1}")
-        return f"SELECT i.value FROM {self._schema}.items AS i WHERE {covered.of('i')} AND {live} AND {narrowing}"
+        return f"SELECT i.value::text FROM {self._schema}.items AS i WHERE {covered.of('i')} AND {live} AND {narrowing}"
 
     def list_namespaces(self, covered: Scope) -> str:
         """Return the query for the namespaces that hold a live item, each with an address; parameters: scope, now.
@@ -215,22 +224,18 @@ FROM {items}
 WHERE {covered.of("i")} AND {live}
 GROUP BY i.namespace, i.subspace
 """
-        first = "ORDER BY i.namespace, i.subspace LIMIT 1"
+        here = f"{covered.of('i')} AND {live} ORDER BY i.namespace, i.subspace LIMIT 1"
+        columns = "i.namespace, i.subspace, i.address::text"
         return f"""
-WITH RECURSIVE names AS (
-    (SELECT i.namespace, i.subspace FROM {items} WHERE {covered.of("i")} {first})
+WITH RECURSIVE names (namespace, subspace, address) AS (
+    (SELECT {columns} FROM {items} WHERE {here})
     UNION ALL
-    SELECT n.namespace, n.subspace
+    SELECT following.*
     FROM names, LATERAL (
-        SELECT i.namespace, i.subspace
-        FROM {items}
-        WHERE (i.namespace, i.subspace) > (names.namespace, names.subspace) AND {covered.of("i")} {first}
-    ) AS n
+        SELECT {columns} FROM {items} WHERE (i.namespace, i.subspace) > (names.namespace, names.subspace) AND {here}
+    ) AS following
 )
-SELECT n.namespace, n.subspace, l.address
-FROM names AS n, LATERAL (
-    SELECT i.address::text FROM {items} WHERE i.namespace = n.namespace AND i.subspace = n.subspace AND {live} LIMIT 1
-) AS l
+SELECT namespace, subspace, address FROM names
 """
 
     def forget_items(self, covered: Scope) -> str:
@@ -242,7 +247,7 @@ FROM names AS n, LATERAL (
         return f"DELETE FROM {self._schema}.vectors AS v WHERE {covered.of('v')}"
 
 
-_ROW = "i.namespace, i.subspace, i.key, i.value, i.created_at, i.updated_at, i.ttl_minutes, i.address"
+_ROW = "i.namespace, i.subspace, i.key, i.value::text, i.created_at, i.updated_at, i.ttl_minutes, i.address::text"
 _SAME_ADDRESS = "i.namespace = p.namespace AND i.subspace = p.subspace AND i.key = p.key"
 _SAME_WRITE = "i.namespace = v.namespace AND i.subspace = v.subspace AND i.key = v.key AND i.updated_at = v.updated_at"
 

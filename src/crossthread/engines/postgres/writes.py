@@ -42,6 +42,40 @@ def write(
         Conflict: The item of a conditional put is another.
     """
     places = [address(command.namespace, command.key) for command in commands]
+    text, parameters = _one(statements, places, commands, moment) or _many(statements, places, commands, moment)
+    try:
+        found = fetch(connection, text, parameters)
+    except errors.Error as error:
+        if error.sqlstate == CONFLICT:
+            raise Conflict from None
+        raise
+    times = {(home, rest, key): (created_at, updated_at) for home, rest, key, created_at, updated_at in found}
+    answers: list[Answer] = []
+    for place, command in zip(places, commands, strict=True):
+        if isinstance(command, Put):
+            answers.append(Row(command.namespace, command.key, command.value, *times[place[:3]]))
+        else:
+            answers.append(None)
+    return answers
+
+
+def _one(
+    statements: Statements, places: Sequence[Address], commands: Sequence[Put | Delete], moment: Moment
+) -> tuple[str, list[Any]] | None:
+    """Return the statement for a plain put of one item that has one text at the most, and its parameters."""
+    put = commands[0]
+    if len(commands) > 1 or not isinstance(put, Put) or put.expected is not None or len(put.hashes) > 1:
+        return None
+    parameters = [*places[0][:3], put.value, put.ttl_minutes, places[0].full, *moment]
+    if put.vectors is None:
+        return statements.write_one, parameters
+    return statements.write_one_with_vector, [*parameters, put.hashes[0], put.vectors[0]]
+
+
+def _many(
+    statements: Statements, places: Sequence[Address], commands: Sequence[Put | Delete], moment: Moment
+) -> tuple[str, list[Any]]:
+    """Return the statement for any number of items, and its parameters."""
     erased = [place for place, command in zip(places, commands, strict=True) if isinstance(command, Delete)]
     kept = [place for place, command in zip(places, commands, strict=True) if isinstance(command, Put)]
     puts = [command for command in commands if isinstance(command, Put)]
@@ -55,22 +89,7 @@ def write(
         expected,
         *moment,
     ]
-    if statements.has_vectors:
-        parameters += _vectors(puts)
-    try:
-        found = fetch(connection, statements.write, parameters)
-    except errors.Error as error:
-        if error.sqlstate == CONFLICT:
-            raise Conflict from None
-        raise
-    times = {(home, rest, key): (created_at, updated_at) for home, rest, key, created_at, updated_at in found}
-    answers: list[Answer] = []
-    for place, command in zip(places, commands, strict=True):
-        if isinstance(command, Put):
-            answers.append(Row(command.namespace, command.key, command.value, *times[place[:3]]))
-        else:
-            answers.append(None)
-    return answers
+    return statements.write, parameters + (_vectors(puts) if statements.has_vectors else [])
 
 
 def erase(connection: Connection, statements: Statements, command: Forget | Sweep, moment: Moment) -> int:
