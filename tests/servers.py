@@ -55,9 +55,16 @@ def schema_for(folder: Path) -> str:
 
 
 def store_url(folder: Path) -> str:
-    """Return the URL of a store that belongs to a folder."""
+    """Return the URL of a store that belongs to a folder; CROSSTHREAD_TEST_CLUSTER=1: of a distributed one."""
     url = server_url()
-    return f"{url}{'&' if '?' in url else '?'}schema={schema_for(folder)}&pool_size=4"
+    own = f"{url}{'&' if '?' in url else '?'}schema={schema_for(folder)}&pool_size=4"
+    if os.environ.get("CROSSTHREAD_TEST_CLUSTER"):
+        from crossthread import MemoryStore
+        from crossthread.engines.postgres.distribute import distribute
+
+        MemoryStore(own).close()
+        distribute(own)
+    return own
 
 
 def drop_schemas() -> None:

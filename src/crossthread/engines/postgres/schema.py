@@ -10,7 +10,7 @@ from psycopg.types import TypeInfo
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.migrations import Migration, load_migrations, pending
 from crossthread.engines.postgres import statements as texts
-from crossthread.engines.postgres.connection import Connection, fetch
+from crossthread.engines.postgres.connection import Connection, fetch, transaction
 from crossthread.engines.postgres.statements import Statements
 from crossthread.errors import ConfigurationError, StoreError
 
@@ -60,19 +60,13 @@ def create(connection: Connection, name: str, where: str, wants_vectors: bool) -
         ConfigurationError: Vectors are wanted, and the server has no pgvector.
         SchemaVersionError: The schema is of a newer release; it was left as it was.
     """
-    fetch(connection, texts.BEGIN_MIGRATION)
-    try:
+    with transaction(connection, texts.BEGIN_WRITE):
         fetch(connection, texts.LOCK, ("crossthread",))
         found = find(connection, name, where, wants_vectors)
         if found is None:
             _migrate(connection, name, where, wants_vectors)
             found = find(connection, name, where, wants_vectors)
-        assert found is not None
-        fetch(connection, texts.COMMIT)
-    except BaseException:
-        if not connection.closed:
-            fetch(connection, texts.ROLLBACK)
-        raise
+    assert found is not None
     return found
 
 
@@ -91,6 +85,8 @@ def _migrate(connection: Connection, name: str, where: str, wants_vectors: bool)
         for step in pending(load_migrations(f"{_PACKAGE}.vectors"), vectors_version, where):
             _apply(connection, step, with_vectors)
             fetch(connection, with_vectors.set_vectors_version, (step.number,))
+        if not vectors_version and _is_distributed(connection, with_vectors):
+            fetch(connection, with_vectors.distribute_vectors, planned=True)
 
 
 def _apply(connection: Connection, step: Migration, made: Statements) -> None:

@@ -32,15 +32,17 @@ IS_DISTRIBUTED = "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalreli
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
-BEGIN_MIGRATION = "BEGIN"
+# Every statement looks up few rows by an index; planning each call would cost more than most of them do, and a plan for
+# unknown parameters, or made before the tables were analyzed, must not read a whole table for a hash join.
+SETTINGS = """
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false)
+"""
 
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 
 BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
-
-COMMIT = "COMMIT"
-
-ROLLBACK = "ROLLBACK"
 
 
 class Scope(NamedTuple):
@@ -86,7 +88,15 @@ class Statements:
         self._present = f"{s}.present()"
         self.has_vectors = vector_schema is not None
         self._distance = f"(v.embedding OPERATOR({v}.<#>) %s)"
-        self._is_cluster = is_cluster
+        self.distribute_vectors = (
+            f"SELECT create_distributed_table('{s}.vectors', 'namespace', colocate_with => '{s}.items')"
+        )
+        self.is_cluster = is_cluster
+        self.settings = "" if is_cluster else SETTINGS  # Citus makes no plans for unknown parameters
+        # Named here, since it would be colocated with any other table of the same column type otherwise.
+        self.distribute = [f"SELECT create_distributed_table('{s}.items', 'namespace', colocate_with => 'none')"]
+        if vector_schema is not None:
+            self.distribute.append(self.distribute_vectors)
         self.table = f"{s}.state"
         self.items = f"{s}.items"
         self.present = f"SELECT {s}.present()"
@@ -117,25 +127,28 @@ WHERE {_SAME_ADDRESS} AND i.updated_at = p.updated_at AND i.expires_at > coalesc
 """
         # A text has the same vector wherever it stands; a cluster is asked in the namespaces at hand only.
         nearby = "v.namespace = ANY ($2::text[])" if is_cluster else "$2::text[] IS NOT NULL"
+        self.known_vector = f"SELECT v.hash, v.embedding FROM {s}.vectors AS v WHERE v.hash = $1 AND {nearby} LIMIT 1"
         self.known_vectors = f"""
 SELECT DISTINCT ON (v.hash) v.hash, v.embedding
 FROM {s}.vectors AS v
 WHERE v.hash = ANY ($1::bytea[]) AND {nearby}
 """
-        arrays = "$1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[]"
-        rest = "$9::text[], $10::bigint[], $11::bigint, $12::bigint"
+        arrays = (
+            "$1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], "
+            "$9::text[], $10::integer[], $11::bigint[], $12::bigint, $13::bigint"
+        )
         # The commonest write of all has no lists to take apart: one item with one vector or none.
         one = (
             "'{}', '{}', '{}', ARRAY[$1::text], ARRAY[$2::text], ARRAY[$3::text], ARRAY[$4::text], ARRAY[$5::float8], "
-            "ARRAY[$6::text], '{}', $7::bigint, $8::bigint"
+            "ARRAY[$6::text], '{0}', '{}', $7::bigint, $8::bigint"
         )
         if vector_schema is None:
-            self.write = f"SELECT * FROM {s}.write_items({arrays}, {rest})"
+            self.write = f"SELECT * FROM {s}.write_items({arrays})"
             self.write_one = self.write_one_with_vector = f"SELECT * FROM {s}.write_items({one})"
         else:
-            vectors = f"$13::integer[], $14::bytea[], $15::{v}.vector[]"
+            vectors = f"$14::integer[], $15::bytea[], $16::{v}.vector[]"
             vector = f"'{{1}}', ARRAY[$9::bytea], ARRAY[$10::{v}.vector]"
-            self.write = f"SELECT * FROM {s}.write_memories({arrays}, {rest}, {vectors})"
+            self.write = f"SELECT * FROM {s}.write_memories({arrays}, {vectors})"
             self.write_one = f"SELECT * FROM {s}.write_memories({one}, '{{}}', '{{}}', '{{}}')"
             self.write_one_with_vector = f"SELECT * FROM {s}.write_memories({one}, {vector})"
         vectors_gone = f"""
@@ -217,7 +230,7 @@ LIMIT ${n + 3}::bigint
         """
         live = self._live(f"${len(covered.parameters) + 1}")
         items = f"{self._schema}.items AS i"
-        if self._is_cluster:
+        if self.is_cluster:
             return f"""
 SELECT i.namespace, i.subspace, min(i.address::text)
 FROM {items}

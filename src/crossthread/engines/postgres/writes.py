@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from psycopg import errors
 
@@ -42,20 +42,22 @@ def write(
         Conflict: The item of a conditional put is another.
     """
     places = [address(command.namespace, command.key) for command in commands]
-    text, parameters = _one(statements, places, commands, moment) or _many(statements, places, commands, moment)
+    order = sorted(range(len(commands)), key=places.__getitem__)
+    erased = [n for n in order if isinstance(commands[n], Delete)]
+    written = [n for n in order if isinstance(commands[n], Put)]
+    text, parameters = _one(statements, places, commands, moment) or _many(
+        statements, [places[n] for n in erased], {n: (places[n], cast(Put, commands[n])) for n in written}, moment
+    )
     try:
         found = fetch(connection, text, parameters)
     except errors.Error as error:
         if error.sqlstate == CONFLICT:
             raise Conflict from None
         raise
-    times = {(home, rest, key): (created_at, updated_at) for home, rest, key, created_at, updated_at in found}
-    answers: list[Answer] = []
-    for place, command in zip(places, commands, strict=True):
-        if isinstance(command, Put):
-            answers.append(Row(command.namespace, command.key, command.value, *times[place[:3]]))
-        else:
-            answers.append(None)
+    answers: list[Answer] = [None] * len(commands)
+    for n, times in zip(written, found, strict=True):
+        put = cast(Put, commands[n])
+        answers[n] = Row(put.namespace, put.key, put.value, *times)
     return answers
 
 
@@ -73,20 +75,26 @@ def _one(
 
 
 def _many(
-    statements: Statements, places: Sequence[Address], commands: Sequence[Put | Delete], moment: Moment
+    statements: Statements, erased: list[Address], written: dict[int, tuple[Address, Put]], moment: Moment
 ) -> tuple[str, list[Any]]:
-    """Return the statement for any number of items, and its parameters."""
-    erased = [place for place, command in zip(places, commands, strict=True) if isinstance(command, Delete)]
-    kept = [place for place, command in zip(places, commands, strict=True) if isinstance(command, Put)]
-    puts = [command for command in commands if isinstance(command, Put)]
-    expected = [put.expected for put in puts] if any(put.expected is not None for put in puts) else []
+    """Return the statement for any number of items, and its parameters.
+
+    Args:
+        statements: The texts.
+        erased: The addresses to erase, sorted.
+        written: The puts with their addresses, sorted by those; by their place in the batch.
+        moment: When it happens.
+    """
+    puts = [put for _, put in written.values()]
+    places = {n: number for number, n in enumerate(sorted(written))}
     parameters = [
         *_columns(erased)[:3],
-        *_columns(kept)[:3],
+        *_columns([place for place, _ in written.values()])[:3],
         [put.value for put in puts],
         [put.ttl_minutes for put in puts],
-        [place.full for place in kept],
-        expected,
+        [place.full for place, _ in written.values()],
+        [places[n] for n in written],
+        [put.expected for put in puts] if any(put.expected is not None for put in puts) else [],
         *moment,
     ]
     return statements.write, parameters + (_vectors(puts) if statements.has_vectors else [])

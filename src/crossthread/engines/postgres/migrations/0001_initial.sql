@@ -67,8 +67,9 @@ BEGIN
 END
 $$;
 
--- Erases the items at some addresses and writes others; all addresses are distinct. Stamps follow the order of the
--- arrays; the rows returned are in no order.
+-- Erases the items at some addresses and writes others; all addresses are distinct, and in order, so that everybody locks
+-- rows in the same order. Rows are written one by one: a cluster takes no parameter in ON CONFLICT otherwise.
+--   p_numbers: the order of the writes, from 0 on; their stamps follow it.
 --   p_expected: the updated_at that an item must still have, -1 where there must be none alive, NULL where it does not
 --       matter; an array of no elements: it never does. SQLSTATE CT001 if an item is another.
 --   p_now: the present; NULL: by the server's clock.
@@ -76,24 +77,23 @@ $$;
 CREATE FUNCTION {schema}.write_items(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
-    p_addresses text[], p_expected bigint[], p_now bigint, p_horizon bigint
-) RETURNS TABLE (
-    written_namespace text, written_subspace text, written_key text, written_created_at bigint, written_updated_at bigint
-) LANGUAGE plpgsql AS $$
+    p_addresses text[], p_numbers integer[], p_expected bigint[], p_now bigint, p_horizon bigint
+) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
     present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     horizon bigint := coalesce(p_horizon, present);
     first bigint;
+    stamp bigint;
 BEGIN
-    IF cardinality(p_erased_keys) > 0 THEN
+    FOR n IN 1 .. cardinality(p_erased_keys) LOOP
         DELETE FROM {schema}.items AS i
-        USING unnest(p_erased_namespaces, p_erased_subspaces, p_erased_keys) AS e (namespace, subspace, key)
-        WHERE i.namespace = e.namespace AND i.subspace = e.subspace AND i.key = e.key;
-    END IF;
+        WHERE i.namespace = p_erased_namespaces[n] AND i.subspace = p_erased_subspaces[n] AND i.key = p_erased_keys[n];
+    END LOOP;
     IF cardinality(p_keys) = 0 THEN
         RETURN;
     END IF;
-    FOR n IN 1 .. cardinality(p_expected) LOOP
+    first := {schema}.draw_stamps(cardinality(p_keys), present);
+    FOR n IN 1 .. cardinality(p_keys) LOOP
         IF p_expected[n] >= 0 THEN
             PERFORM FROM {schema}.items AS i
             WHERE i.namespace = p_namespaces[n] AND i.subspace = p_subspaces[n] AND i.key = p_keys[n]
@@ -103,32 +103,23 @@ BEGIN
                 RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item is no longer the one that was read';
             END IF;
         END IF;
-    END LOOP;
-    first := {schema}.draw_stamps(cardinality(p_keys), present);
-    RETURN QUERY
-    INSERT INTO {schema}.items AS i
-        (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
-    SELECT p.namespace, p.subspace, p.key, p.value::json, first + p.number - 1, first + p.number - 1, p.minutes,
-           {schema}.expiry(present, p.minutes), p.address::json
-    FROM unnest(p_namespaces, p_subspaces, p_keys, p_values, p_minutes, p_addresses) WITH ORDINALITY
-         AS p (namespace, subspace, key, value, minutes, address, number)
-    ORDER BY p.namespace, p.subspace, p.key -- everybody locks rows in the same order
-    ON CONFLICT (namespace, subspace, key) DO UPDATE SET
-        value = EXCLUDED.value,
-        -- What takes the place of an expired item is new.
-        created_at = CASE WHEN i.expires_at <= horizon THEN EXCLUDED.created_at ELSE i.created_at END,
-        updated_at = greatest(EXCLUDED.updated_at, i.updated_at + 1),
-        ttl_minutes = EXCLUDED.ttl_minutes,
-        expires_at = EXCLUDED.expires_at
-    RETURNING i.namespace, i.subspace, i.key, i.created_at, i.updated_at;
-    FOR n IN 1 .. cardinality(p_expected) LOOP
-        IF p_expected[n] < 0 AND EXISTS (
-            SELECT FROM {schema}.items AS i
-            WHERE i.namespace = p_namespaces[n] AND i.subspace = p_subspaces[n] AND i.key = p_keys[n]
-              AND (i.created_at <> first + n - 1 OR i.updated_at <> first + n - 1) -- it was there before
-        ) THEN
+        stamp := first + p_numbers[n];
+        INSERT INTO {schema}.items AS i
+            (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
+        VALUES (p_namespaces[n], p_subspaces[n], p_keys[n], p_values[n]::json, stamp, stamp, p_minutes[n],
+                {schema}.expiry(present, p_minutes[n]), p_addresses[n]::json)
+        ON CONFLICT (namespace, subspace, key) DO UPDATE SET
+            value = EXCLUDED.value,
+            -- What takes the place of an expired item is new.
+            created_at = CASE WHEN i.expires_at <= horizon THEN EXCLUDED.created_at ELSE i.created_at END,
+            updated_at = greatest(EXCLUDED.updated_at, i.updated_at + 1),
+            ttl_minutes = EXCLUDED.ttl_minutes,
+            expires_at = EXCLUDED.expires_at
+        RETURNING i.created_at, i.updated_at INTO written_created_at, written_updated_at;
+        IF p_expected[n] < 0 AND (written_created_at <> stamp OR written_updated_at <> stamp) THEN
             RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item has been written meanwhile';
         END IF;
+        RETURN NEXT;
     END LOOP;
 END
 $$;

@@ -23,26 +23,30 @@ CREATE INDEX vectors_by_hash ON {schema}.vectors (hash);
 CREATE FUNCTION {schema}.write_memories(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
-    p_addresses text[], p_expected bigint[], p_now bigint, p_horizon bigint,
+    p_addresses text[], p_numbers integer[], p_expected bigint[], p_now bigint, p_horizon bigint,
     p_owners integer[], p_hashes bytea[], p_embeddings {vector}.vector[]
-) RETURNS TABLE (
-    written_namespace text, written_subspace text, written_key text, written_created_at bigint, written_updated_at bigint
-) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    stamps bigint[] := '{}';
 BEGIN
-    -- The rows of the items are locked from here on, so nobody else changes their vectors.
-    RETURN QUERY SELECT * FROM {schema}.write_items(
+    FOR written_created_at, written_updated_at IN SELECT * FROM {schema}.write_items(
         p_erased_namespaces, p_erased_subspaces, p_erased_keys, p_namespaces, p_subspaces, p_keys, p_values, p_minutes,
-        p_addresses, p_expected, p_now, p_horizon);
-    DELETE FROM {schema}.vectors AS v
-    USING unnest(p_erased_namespaces || p_namespaces, p_erased_subspaces || p_subspaces, p_erased_keys || p_keys)
-          AS e (namespace, subspace, key)
-    WHERE v.namespace = e.namespace AND v.subspace = e.subspace AND v.key = e.key;
-    IF cardinality(p_owners) > 0 THEN
-        INSERT INTO {schema}.vectors (namespace, subspace, key, hash, updated_at, embedding)
-        SELECT i.namespace, i.subspace, i.key, p.hash, i.updated_at, p.embedding
-        FROM unnest(p_owners, p_hashes, p_embeddings) AS p (owner, hash, embedding)
-        JOIN {schema}.items AS i ON i.namespace = p_namespaces[p.owner] AND i.subspace = p_subspaces[p.owner]
-                                AND i.key = p_keys[p.owner];
-    END IF;
+        p_addresses, p_numbers, p_expected, p_now, p_horizon)
+    LOOP
+        stamps := stamps || written_updated_at;
+        RETURN NEXT;
+    END LOOP;
+    -- The rows of the items are locked now, so nobody else changes their vectors.
+    FOR n IN 1 .. cardinality(p_erased_keys) LOOP
+        DELETE FROM {schema}.vectors AS v
+        WHERE v.namespace = p_erased_namespaces[n] AND v.subspace = p_erased_subspaces[n] AND v.key = p_erased_keys[n];
+    END LOOP;
+    FOR n IN 1 .. cardinality(p_keys) LOOP
+        DELETE FROM {schema}.vectors AS v
+        WHERE v.namespace = p_namespaces[n] AND v.subspace = p_subspaces[n] AND v.key = p_keys[n];
+    END LOOP;
+    INSERT INTO {schema}.vectors (namespace, subspace, key, hash, updated_at, embedding)
+    SELECT p_namespaces[p.owner], p_subspaces[p.owner], p_keys[p.owner], p.hash, stamps[p.owner], p.embedding
+    FROM unnest(p_owners, p_hashes, p_embeddings) AS p (owner, hash, embedding);
 END
 $$;
