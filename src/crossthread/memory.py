@@ -26,14 +26,16 @@ SaverT = TypeVar("SaverT", bound=BaseCheckpointSaver[Any] | None, default=BaseCh
 class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
     """What a LangGraph workflow remembers: across threads in a store, and within a thread in a checkpointer.
 
-    ``Memory("agent.db")`` keeps both in one file, ``Memory()`` in the memory of this process. Stores and checkpointers
-    of others are wired just as well, and ``None`` leaves one to the platform that runs the graph. Where only one of the
-    two is given, the other is opened if there is a url, and None if not, as with LangGraph's own decorators.
+    ``Memory("agent.db")`` keeps both in one file, ``Memory("postgresql://...")`` in one schema of a server's database,
+    ``Memory()`` in the memory of this process. Stores and checkpointers of others are wired just as well, and ``None``
+    leaves one to the platform that runs the graph. Where only one of the two is given, the other is opened if there is
+    a url, and None if not, as with LangGraph's own decorators.
 
     One object serves sync and async workflows, any thread and any event loop. It works as ``with`` and ``async with``.
 
     Args:
-        url: ``":memory:"`` (the default), the path of a file, or a URL such as ``sqlite:///agent.db``.
+        url: ``":memory:"`` (the default), the path of a file, or a URL such as ``sqlite:///agent.db`` or
+            ``postgresql://user@host/db``.
         index: What is searchable in the store that is opened, see `IndexConfig`.
         ttl: How long items live in the store that is opened, see `TTLConfig`.
         store: A store to use instead of opening one; None: none.
@@ -41,8 +43,8 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
 
     Raises:
         ConfigurationError: The arguments contradict each other, or one of them cannot be used.
-        StoreError: The file cannot be opened, or belongs to a newer release.
-        IndexMismatchError: The file's vectors are of another model, or have other dimensions.
+        StoreError: The file or the server cannot be opened, or belongs to a newer release.
+        IndexMismatchError: The vectors there are of another model, or have other dimensions.
 
     Example:
         >>> memory = Memory()
@@ -127,6 +129,19 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
         """Where workflows keep their threads; a plain LangGraph checkpointer."""
         return self._checkpointer  # type: ignore[no-any-return]
 
+    def setup(self) -> None:
+        """Create or migrate the tables of what this object opened; doing it again changes nothing.
+
+        Opening has done it already, unless it was told to leave that to you (``setup=explicit`` on PostgreSQL).
+        """
+        for opened in self._opened:
+            opened.setup()
+
+    async def asetup(self) -> None:
+        """Do what `setup` does, without blocking the event loop."""
+        for opened in self._opened:
+            await opened.asetup()
+
     def close(self) -> None:
         """Close what this object opened, not what it was given; may be called twice."""
         with ExitStack() as closing:  # which goes on where one of them fails
@@ -141,7 +156,7 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
 
 
 def _open_checkpointer(url: Any) -> BaseCheckpointSaver[str]:
-    from crossthread.checkpointing import open_checkpointer  # not needed where both are given
+    from crossthread.checkpointing.opening import open_checkpointer  # not needed where both are given
 
     return open_checkpointer(url)
 

@@ -1,82 +1,36 @@
-"""Our checkpointer keeps threads on disk for every kind of caller, in the tables of LangGraph's SQLite saver."""
+"""Our checkpointers keep threads for every kind of caller: in a file, and on a server, one like the other."""
 
 import asyncio
-import contextlib
-import itertools
+import math
 import os
 import signal
-import sqlite3
-import stat
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import pytest
-from langgraph.channels.delta import DeltaChannel
-from langgraph.checkpoint.base import empty_checkpoint
-from langgraph.checkpoint.memory import InMemorySaver
+from _savers import acounter, collect, counter, delta_graph, place, put, thread
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.func import entrypoint
 from langgraph.graph import START, StateGraph
 
-from crossthread import (
-    ConfigurationError,
-    InvalidArgumentError,
-    StoreBusyError,
-    StoreClosedError,
-    StoreCorruptError,
-    StoreError,
-    StoreReadOnlyError,
-    StoreUnavailableError,
-)
-from crossthread.checkpointing import DurableSaver, open_checkpointer
+from crossthread import ConfigurationError, InvalidArgumentError, StoreClosedError
+from crossthread.checkpointing.opening import open_checkpointer
 from crossthread.engines.base import BlockingEngine
-from crossthread.engines.sqlite import connection
 
 
-def thread(name: Any = "1") -> Any:
-    return {"configurable": {"thread_id": str(name)}}
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "agent.db"
+@pytest.fixture(params=["file", "server"])
+def home(request, tmp_path):
+    return place(request.param, tmp_path)
 
 
 @pytest.fixture
-def saver(path):
-    with DurableSaver(path) as opened:
+def saver(home):
+    with home.open() as opened:
         yield opened
-
-
-def counter(saver: Any) -> Any:
-    @entrypoint(checkpointer=saver)
-    def count(text: str, *, previous: Any) -> int:
-        return (previous or 0) + 1
-
-    return count
-
-
-def acounter(saver: Any) -> Any:
-    @entrypoint(checkpointer=saver)
-    async def count(text: str, *, previous: Any) -> int:
-        return (previous or 0) + 1
-
-    return count
-
-
-def put(saver: Any, name: str = "1", parent: Any = None, run_id: str = "run", values: Any = None) -> Any:
-    checkpoint = {**empty_checkpoint(), "channel_values": values or {}}
-    config = {"configurable": {"thread_id": name, "checkpoint_ns": "", **({"checkpoint_id": parent} if parent else {})}}
-    return saver.put(config, checkpoint, {"source": "loop", "step": 0, "parents": {}, "run_id": run_id}, {})
-
-
-async def collect(stream):
-    return [part async for part in stream]
 
 
 # One object for every caller
@@ -132,23 +86,6 @@ def test_sixteen_threads(saver):
         assert [*pool.map(run, range(16))] == [[1, 2, 3, 4]] * 16
 
 
-def test_async_calls_do_not_block_the_loop(saver, path):
-    """Another program holds the write lock; the loop goes on meanwhile, and the call succeeds afterwards."""
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-
-    async def main():
-        other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(saver.adelete_thread("1"))
-        for _ in range(10):
-            await asyncio.sleep(0.005)
-        assert not waiting.done()
-        other.execute("COMMIT")
-        await asyncio.wait_for(waiting, 5)
-
-    with contextlib.closing(other):
-        asyncio.run(main())
-
-
 def test_state_history_and_updates(saver):
     count = acounter(saver)
 
@@ -196,26 +133,25 @@ def test_list_takes_filter_before_and_limit(saver, asynchronous):
     assert listed(thread(), before={"configurable": {"checkpoint_id": ids[1]}}) == [ids[0]]
 
 
-def test_task_paths_are_kept(saver, path):
+def test_task_paths_are_kept(saver, home):
     config = put(saver)
     asyncio.run(saver.aput_writes(config, [("channel", 1)], "task", "~the path"))
     saver.put_writes(config, [("channel", 2)], "task 2", task_path="~another")
-    with contextlib.closing(sqlite3.connect(path)) as reader:
-        assert reader.execute("SELECT task_path FROM writes ORDER BY task_id").fetchall() == [
-            ("~the path",),
-            ("~another",),
-        ]
+    assert home.rows("SELECT task_path FROM {writes} ORDER BY task_id") == [("~the path",), ("~another",)]
 
 
-def delta_graph(saver: Any, frequency: int = 100) -> Any:
-    def extend(state: list, updates: list[list]) -> list:
-        return [*state, *itertools.chain.from_iterable(updates)]
+@pytest.mark.parametrize("value", ["a\x00b", math.inf, -math.inf, True, "", b"\x00", {"text": "\x00"}, [math.inf]])
+def test_every_value_comes_back(saver, value):
+    @entrypoint(checkpointer=saver)
+    def echo(given: Any) -> Any:
+        return given
 
-    channel = DeltaChannel(extend, list, snapshot_frequency=frequency)
-    builder = StateGraph(TypedDict("State", {"items": Annotated[list, channel]}))
-    builder.add_node("node", lambda state: {"items": [len(state["items"])]})
-    builder.add_edge(START, "node")
-    return builder.compile(checkpointer=saver)
+    echo.invoke(value, thread())
+    assert echo.get_state(thread()).values == value
+    (first,) = saver.list(thread(), limit=1)
+    assert value in first.checkpoint["channel_values"].values()
+    saver.prune(["1"])
+    assert echo.get_state(thread()).values == value
 
 
 @pytest.mark.parametrize("frequency", [1, 2, 3, 100])
@@ -235,9 +171,9 @@ def test_delta_channels_are_rebuilt_and_survive_pruning(saver, frequency):
     assert graph.invoke({"items": ["more"]}, thread()) == {"items": [*whole, "more", 7]}
 
 
-def test_shallow_copies_share_everything(path):
+def test_shallow_copies_share_everything(home):
     """LangGraph makes one for each graph when it is told to be strict about types."""
-    saver = DurableSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
+    saver = home.open(serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
     clone = saver.with_allowlist([("crossthread.errors", "StoreError")])
     assert clone is not saver
     count = acounter(clone)
@@ -248,20 +184,16 @@ def test_shallow_copies_share_everything(path):
         clone.get_tuple(thread())
 
 
-def test_langgraphs_own_saver_reads_and_writes_the_same_file(saver, path):
-    assert counter(saver).invoke("x", thread()) == 1
-    with SqliteSaver.from_conn_string(str(path)) as theirs:
-        assert counter(theirs).invoke("x", thread()) == 2
-    assert counter(saver).invoke("x", thread()) == 3
-
-
-def test_the_conformance_suite_of_langgraph(tmp_path):
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_the_conformance_suite_of_langgraph(tmp_path, kind):
     """All capabilities, with the three that no stock saver has in full. Skipped where the suite is not installed."""
     conformance = pytest.importorskip("langgraph.checkpoint.conformance")
 
-    @conformance.checkpointer_test(name="DurableSaver")
+    @conformance.checkpointer_test(name=kind)
     async def durable():
-        with DurableSaver(tmp_path / f"{time.monotonic_ns()}.db") as fresh:
+        folder = tmp_path / str(time.monotonic_ns())
+        folder.mkdir()
+        with place(kind, folder).open() as fresh:
             yield fresh
 
     report = asyncio.run(conformance.validate(durable))
@@ -292,7 +224,7 @@ def test_copying_a_thread(saver):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_deleting_what_runs_have_saved(saver, asynchronous):
+def test_deleting_what_runs_have_saved(saver, home, asynchronous):
     kept, gone = put(saver, "a", run_id="1"), put(saver, "b", run_id="2")
     for config in (kept, gone):
         saver.put_writes(config, [("channel", 1)], "task")
@@ -303,12 +235,19 @@ def test_deleting_what_runs_have_saved(saver, asynchronous):
     assert saver.get_tuple(gone) is None
     assert len(saver.get_tuple(kept).pending_writes) == 1
     saver.delete_for_runs([])
-    with saver.cursor() as cursor:
-        assert cursor.execute("SELECT count(*) FROM writes").fetchone() == (1,)
+    assert home.rows("SELECT count(*) FROM {writes}") == [(1,)]
+
+
+def test_what_follows_a_deleted_run_has_no_parent(saver):
+    first = put(saver, run_id="1")
+    second = put(saver, parent=first["configurable"]["checkpoint_id"], run_id="2")
+    assert saver.get_tuple(second).parent_config == first
+    saver.delete_for_runs(["1"])
+    assert saver.get_tuple(second).parent_config is None
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_pruning_keeps_the_latest(saver, asynchronous):
+def test_pruning_keeps_the_latest(saver, home, asynchronous):
     def prune(*args, **kwargs):
         return asyncio.run(saver.aprune(*args, **kwargs)) if asynchronous else saver.prune(*args, **kwargs)
 
@@ -322,9 +261,8 @@ def test_pruning_keeps_the_latest(saver, asynchronous):
         (latest.checkpoint, latest.pending_writes)
     ]
     assert saver.get_tuple(thread("a")).parent_config is None
-    with saver.cursor() as cursor:
-        written = "SELECT DISTINCT checkpoint_id FROM writes WHERE thread_id = 'a'"
-        assert {row[0] for row in cursor.execute(written)} <= {latest.checkpoint["id"]}
+    written = home.rows("SELECT DISTINCT checkpoint_id FROM {writes} WHERE thread_id = 'a'")
+    assert {row[0] for row in written} <= {latest.checkpoint["id"]}
     assert len([*saver.list(thread("b"))]) > 1
     assert count.invoke("x", thread("a")) == 4
     prune(["a"], strategy="delete")
@@ -332,24 +270,56 @@ def test_pruning_keeps_the_latest(saver, asynchronous):
     assert count.invoke("x", thread("b")) == 4
 
 
-def test_pruning_leaves_writes_that_wait_for_their_checkpoint(saver):
+def test_pruning_leaves_writes_that_wait_for_their_checkpoint(saver, home):
     put(saver)
     early = {"configurable": {"thread_id": "1", "checkpoint_ns": "", "checkpoint_id": "not yet saved"}}
     saver.put_writes(early, [("channel", 1)], "task")
     saver.prune(["1"])
-    with saver.cursor() as cursor:
-        assert cursor.execute("SELECT checkpoint_id FROM writes").fetchall() == [("not yet saved",)]
+    assert home.rows("SELECT checkpoint_id FROM {writes}") == [("not yet saved",)]
+    saver.prune(["1"], strategy="delete")
+    assert home.rows("SELECT checkpoint_id FROM {writes}") == []
 
 
-def test_pruning_ends_where_parents_go_in_a_circle(saver):
-    first = put(saver)["configurable"]["checkpoint_id"]
-    with saver.cursor() as cursor:
-        cursor.execute(
-            "UPDATE checkpoints SET parent_checkpoint_id = checkpoint_id, metadata = ?",
-            ['{"counters_since_delta_snapshot": {"items": [1, 1]}}'],
-        )
+def test_pruning_ends_where_parents_go_in_a_circle(saver, home):
+    first = put(saver, counters_since_delta_snapshot={"items": [1, 1]})["configurable"]["checkpoint_id"]
+    home.rows("UPDATE checkpoints SET parent_checkpoint_id = checkpoint_id")
     saver.prune(["1"])
     assert saver.get_tuple(thread()).checkpoint["id"] == first
+
+
+def test_pruning_takes_the_calls_of_subgraphs_with_it(saver):
+    """A subgraph's call goes with the checkpoint it was called from; a subgraph with a memory of its own stays."""
+
+    def subgraph(checkpointer):
+        builder = StateGraph(dict)
+        builder.add_node("inner", lambda state: {"n": state["n"] + 1})
+        builder.add_edge(START, "inner")
+        return builder.compile(checkpointer=checkpointer)
+
+    builder = StateGraph(dict)
+    builder.add_node("call", subgraph(None))
+    builder.add_node("own", subgraph(True))
+    builder.add_edge(START, "call")
+    builder.add_edge("call", "own")
+    graph = builder.compile(checkpointer=saver)
+    for n in range(2):
+        assert graph.invoke({"n": n}, thread()) == {"n": n + 2}
+
+    def namespaces():
+        return {found.config["configurable"]["checkpoint_ns"].partition(":")[0] for found in saver.list(thread())}
+
+    assert namespaces() == {"", "call", "own"}
+    saver.prune(["1"])
+    assert namespaces() == {"", "own"}
+    assert graph.invoke({"n": 5}, thread()) == {"n": 7}
+
+
+def test_pruning_keeps_a_call_whose_caller_is_kept_or_not_yet_saved(saver):
+    root = put(saver)["configurable"]["checkpoint_id"]
+    put(saver, namespace="kept:1", parents={"": root})
+    put(saver, namespace="early:1", parents={"": "not yet saved"})
+    saver.prune(["1"])
+    assert {found.config["configurable"]["checkpoint_ns"] for found in saver.list(None)} == {"", "kept:1", "early:1"}
 
 
 def test_bad_arguments_are_refused(saver):
@@ -364,13 +334,13 @@ def test_bad_arguments_are_refused(saver):
 # Durability and failures
 
 
-def test_a_second_process_goes_on_where_the_first_was_killed(path):
+def test_a_second_process_goes_on_where_the_first_was_killed(home):
     program = f"""
 import os, signal
 from langgraph.func import entrypoint
-from crossthread.checkpointing import DurableSaver
+from crossthread.checkpointing.opening import open_checkpointer
 
-@entrypoint(checkpointer=DurableSaver({str(path)!r}))
+@entrypoint(checkpointer=open_checkpointer({home.url!r}))
 def count(text, *, previous):
     return (previous or 0) + 1
 
@@ -379,10 +349,8 @@ for _ in range(3):
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
-    with DurableSaver(path) as saver:
+    with home.open() as saver:
         assert counter(saver).invoke("x", thread()) == 4
-        assert saver.conn.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert saver.conn.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_failed_write_leaves_nothing_of_itself(saver):
@@ -392,9 +360,9 @@ def test_a_failed_write_leaves_nothing_of_itself(saver):
     with pytest.raises(TypeError):
         asyncio.run(saver.aput_writes(config, [("good", 1), ("bad", threading.Lock())], "task"))
     assert saver.get_tuple(thread()).pending_writes == []
-    with pytest.raises(StoreError, match="no such table: nowhere"), saver.cursor() as cursor:
-        cursor.executemany("DELETE FROM checkpoints", [()]).execute("DELETE FROM nowhere")
-    assert saver.get_tuple(thread()) is not None
+    with pytest.raises(TypeError):
+        put(saver, values={"good": [1], "bad": threading.Lock()})
+    assert len([*saver.list(None)]) == 1
 
 
 def test_of_many_async_writes_only_the_failing_one_fails(saver):
@@ -411,36 +379,8 @@ def test_of_many_async_writes_only_the_failing_one_fails(saver):
     assert len(saver.get_tuple(thread()).pending_writes) == 39
 
 
-def test_many_async_writes_share_commits(saver):
-    commits = []
-    saver.conn.set_trace_callback(lambda statement: commits.append(statement) if statement == "COMMIT" else None)
-    config = put(saver)
-
-    async def main():
-        await asyncio.gather(*(saver.aput_writes(config, [("channel", n)], f"task {n}") for n in range(200)))
-
-    asyncio.run(main())
-    assert len(commits) < 50
-    assert len(saver.get_tuple(thread()).pending_writes) == 200
-
-
-def test_a_locked_file_is_busy(path, monkeypatch):
-    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
-    with DurableSaver(path) as saver, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreBusyError):
-            put(saver)
-
-        async def main():
-            return await asyncio.gather(*(saver.adelete_thread(str(n)) for n in range(5)), return_exceptions=True)
-
-        assert {type(outcome) for outcome in asyncio.run(main())} == {StoreBusyError}
-        other.execute("ROLLBACK")
-        put(saver)
-
-
-def test_a_closed_checkpointer_says_so(path):
-    saver = DurableSaver(path)
+def test_a_closed_checkpointer_says_so(home):
+    saver = home.open()
     asyncio.run(saver.aput_writes(put(saver), [("channel", 1)], "task"))
     saver.close()
     saver.close()
@@ -450,12 +390,13 @@ def test_a_closed_checkpointer_says_so(path):
     with pytest.raises(StoreClosedError):
         asyncio.run(saver.aget_tuple(thread()))
     assert not [t for t in threading.enumerate() if t.name == "crossthread-checkpointer"]
-    assert sorted(os.listdir(path.parent)) == ["agent.db"]  # no log is left behind
+    with home.open() as again:
+        assert len(again.get_tuple(thread()).pending_writes) == 1
 
 
-def test_async_with_closes(path):
+def test_async_with_closes(home):
     async def main():
-        async with DurableSaver(path) as saver:
+        async with home.open() as saver:
             await acounter(saver).ainvoke("x", thread())
         return saver
 
@@ -463,9 +404,9 @@ def test_async_with_closes(path):
         asyncio.run(main()).get_tuple(thread())
 
 
-def test_from_conn_string(path):
-    with DurableSaver.from_conn_string(str(path)) as saver:
-        assert isinstance(saver, DurableSaver)
+def test_from_conn_string(home):
+    with home.saver.from_conn_string(home.url) as saver:
+        assert isinstance(saver, home.saver)
         put(saver)
     with pytest.raises(StoreClosedError):
         saver.get_tuple(thread())
@@ -473,24 +414,25 @@ def test_from_conn_string(path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_opens_its_own_connection(saver):
+def test_a_forked_child_goes_on_by_itself(saver):
     count = acounter(saver)
     asyncio.run(count.ainvoke("x", thread()))
-    parents = saver.conn
     if (child := os.fork()) == 0:
-        result = asyncio.run(count.ainvoke("x", thread()))
-        os._exit(result if saver.conn is not parents else 99)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
-    assert asyncio.run(count.ainvoke("x", thread())) == 3
+        try:
+            os._exit(asyncio.run(count.ainvoke("x", thread())) + counter(saver).invoke("x", thread()))
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2 + 3
+    assert asyncio.run(count.ainvoke("x", thread())) == 4
 
 
-def test_processes_open_a_new_file_at_once(path):
+def test_processes_open_a_new_place_at_once(home):
     program = f"""
 import sys
-from crossthread.checkpointing import DurableSaver
+from crossthread.checkpointing.opening import open_checkpointer
 sys.stdin.readline()
-DurableSaver({str(path)!r}).put({{"configurable": {{"thread_id": sys.argv[1], "checkpoint_ns": ""}}}},
-    {{"id": "1", "channel_values": {{}}}}, {{}}, {{}})
+open_checkpointer({home.url!r}).put({{"configurable": {{"thread_id": sys.argv[1], "checkpoint_ns": ""}}}},
+    {{"v": 4, "id": "1", "channel_values": {{}}}}, {{}}, {{}})
 """
     started = [
         subprocess.Popen([sys.executable, "-c", program, str(n)], stdin=subprocess.PIPE, text=True) for n in range(3)
@@ -499,79 +441,11 @@ DurableSaver({str(path)!r}).put({{"configurable": {{"thread_id": sys.argv[1], "c
         process.stdin.write("go\n")
         process.stdin.close()
     assert [process.wait() for process in started] == [0] * len(started)
-    with DurableSaver(path) as saver:
+    with home.open() as saver:
         assert len([*saver.list(None)]) == len(started)
 
 
-def test_a_new_file_is_private(path):
-    umask = os.umask(0)
-    try:
-        with DurableSaver(path) as saver:
-            put(saver)
-            modes = {name: stat.S_IMODE((path.parent / name).stat().st_mode) for name in os.listdir(path.parent)}
-    finally:
-        os.umask(umask)
-    assert set(modes.values()) == {0o600}
-    assert len(modes) == 3
-
-
-def test_a_missing_folder_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(StoreUnavailableError, match="does not exist"):
-        DurableSaver(tmp_path / "nowhere" / "agent.db")
-    with pytest.raises(StoreUnavailableError, match="is a folder"):
-        DurableSaver(tmp_path)
-
-
-def test_a_file_that_is_no_database_is_left_as_it_was(path):
-    path.write_text("Dear diary")
-    with pytest.raises(StoreCorruptError):
-        DurableSaver(path)
-    assert path.read_text() == "Dear diary"
-    path.write_bytes(b"SQLite format 3\x00" + b"garbage" * 1000)
-    with pytest.raises(StoreCorruptError):
-        DurableSaver(path)
-
-
-def test_a_read_only_file_is_read(path, monkeypatch):
-    with DurableSaver(path) as saver:
-        config = put(saver)
-        saver.put_writes(config, [("channel", 1)], "a", task_path="~2")
-        saver.put_writes(config, [("channel", 2)], "b", task_path="~1")
-    # Permissions do not hold root back, so the check is replaced.
-    monkeypatch.setattr("crossthread.engines.sqlite.shared.is_read_only", lambda path: True)
-    with DurableSaver(path) as saver:
-        assert [value for _, _, value in saver.get_tuple(thread()).pending_writes] == [2, 1]
-        assert asyncio.run(saver.aget_tuple(thread())).checkpoint == saver.get_tuple(thread()).checkpoint
-        with pytest.raises(StoreReadOnlyError):
-            put(saver)
-
-        async def main():
-            return await asyncio.gather(*(saver.adelete_thread(n) for n in "123"), return_exceptions=True)
-
-        assert {type(outcome) for outcome in asyncio.run(main())} == {StoreReadOnlyError}
-
-
-def test_a_read_only_file_without_its_tables_opens_and_refuses(path, monkeypatch):
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE theirs (x)")
-    monkeypatch.setattr("crossthread.engines.sqlite.shared.is_read_only", lambda path: True)
-    with DurableSaver(path) as saver, pytest.raises(StoreReadOnlyError):
-        saver.get_tuple(thread())
-
-
 # Opening by url
-
-
-def test_urls_are_those_of_the_store(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert isinstance(open_checkpointer(":memory:"), InMemorySaver)
-    for url in ("a.db", tmp_path / "b.db", "sqlite:///c.db", f"sqlite:///{tmp_path}/d.db"):
-        with open_checkpointer(url) as saver:
-            assert isinstance(saver, DurableSaver)
-            put(saver)
-    assert sorted(os.listdir()) == ["a.db", "b.db", "c.db", "d.db"]
-    with pytest.raises(ConfigurationError):
-        open_checkpointer("unheard-of://somewhere")
 
 
 def test_places_of_other_engines_need_a_checkpointer_of_their_own():

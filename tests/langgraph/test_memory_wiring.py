@@ -13,7 +13,9 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
 from crossthread import ConfigurationError, Memory, MemoryStore, StoreClosedError, StoreCorruptError
-from crossthread.checkpointing import DurableSaver
+from crossthread.checkpointing.postgres import DurablePostgresSaver
+from crossthread.checkpointing.sqlite import DurableSaver
+from servers import store_url
 
 ADA = ("memories", "ada")
 
@@ -44,10 +46,11 @@ def say(workflow, text, user="ada", name="1"):
     return workflow.invoke({"user": user, "text": text}, thread(name))
 
 
-@pytest.mark.parametrize("where", ["memory", "path", "string", "url"])
+@pytest.mark.parametrize("where", ["memory", "path", "string", "url", "server"])
 def test_memories_cross_threads_and_histories_do_not(where, tmp_path):
     path = tmp_path / "agent.db"
-    url = {"memory": ":memory:", "path": path, "string": str(path), "url": f"sqlite:///{path}"}[where]
+    urls = {"memory": ":memory:", "path": path, "string": str(path), "url": f"sqlite:///{path}"}
+    url = store_url(tmp_path) if where == "server" else urls[where]
     with Memory(url) as memory:
         workflow = chat(memory)
         assert say(workflow, "hello") == "turn 1, stranger"
@@ -55,7 +58,8 @@ def test_memories_cross_threads_and_histories_do_not(where, tmp_path):
         assert say(workflow, "hello", name="2") == "turn 1, Bob"
         assert say(workflow, "hello", user="eve", name="3") == "turn 1, stranger"
         assert isinstance(memory.store, MemoryStore)
-        assert isinstance(memory.checkpointer, InMemorySaver if where == "memory" else DurableSaver)
+        savers = {"memory": InMemorySaver, "server": DurablePostgresSaver}
+        assert type(memory.checkpointer) is savers.get(where, DurableSaver)
 
 
 def test_everything_is_in_one_private_file_and_lasts(tmp_path):
@@ -137,10 +141,11 @@ def test_what_is_not_given_is_opened_only_with_a_url(tmp_path):
     assert (platform.store, platform.checkpointer) == (None, None)
 
 
+@pytest.mark.parametrize("where", ["file", "server"])
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_closing_closes_what_was_opened_and_may_be_repeated(tmp_path, asynchronous):
+def test_closing_closes_what_was_opened_and_may_be_repeated(tmp_path, asynchronous, where):
     before = set(threading.enumerate())
-    memory = Memory(tmp_path / "agent.db")
+    memory = Memory(tmp_path / "agent.db" if where == "file" else store_url(tmp_path))
     say(chat(memory), "I am Bob")
     for _ in range(2):
         asyncio.run(memory.aclose()) if asynchronous else memory.close()
@@ -152,6 +157,16 @@ def test_closing_closes_what_was_opened_and_may_be_repeated(tmp_path, asynchrono
     Memory().close()
 
 
+@pytest.mark.parametrize("where", ["memory", "file", "server"])
+def test_setting_up_again_changes_nothing(tmp_path, where):
+    urls = {"memory": ":memory:", "file": tmp_path / "agent.db"}
+    with Memory(store_url(tmp_path) if where == "server" else urls[where]) as memory:
+        say(chat(memory), "I am Bob")
+        memory.setup()
+        asyncio.run(memory.asetup())
+        assert say(chat(memory), "hello") == "turn 2, Bob"
+
+
 def test_a_store_is_not_left_open_when_the_checkpointer_cannot_be(tmp_path, monkeypatch):
     closed = []
     monkeypatch.setattr(MemoryStore, "close", lambda self: closed.append(self))
@@ -159,7 +174,7 @@ def test_a_store_is_not_left_open_when_the_checkpointer_cannot_be(tmp_path, monk
     def refuse(url):
         raise StoreCorruptError("damaged")
 
-    monkeypatch.setattr("crossthread.checkpointing.open_checkpointer", refuse)
+    monkeypatch.setattr("crossthread.checkpointing.opening.open_checkpointer", refuse)
     with pytest.raises(StoreCorruptError):
         Memory(tmp_path / "agent.db")
     assert len(closed) == 1

@@ -1,0 +1,183 @@
+"""The durable checkpointer beside the store in a file: LangGraph's SQLite saver, for sync and async callers alike.
+
+The tables and their rows are LangGraph's own (``langgraph.checkpoint.sqlite``); how the file is opened, and what its
+errors become, is our SQLite engine's (``engines.sqlite.connection``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from crossthread.checkpointing.base import SharedSaver, Step
+from crossthread.engines.sqlite.shared import Call, SharedConnection
+
+
+class DurableSaver(SharedSaver, SqliteSaver):
+    """LangGraph's SQLite checkpointer for any caller: sync and async, any thread, any event loop, a forked process too.
+
+    What a call has returned from is on disk. Its tables live beside those of a `MemoryStore` in one file, and are the
+    ones that ``SqliteSaver`` reads. It works as ``with`` and ``async with``.
+
+    Args:
+        path: The file; it is created, readable for its owner only, where it does not exist.
+        serde: How values become bytes; LangGraph's own way by default.
+
+    Raises:
+        StoreError: The file cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, serde: SerializerProtocol | None = None) -> None:
+        self._shared = SharedConnection(Path(os.path.abspath(path)))
+        try:
+            super().__init__(self._shared.connection(), serde=serde)
+            if not self._shared.read_only:
+                self.setup()
+        except BaseException:
+            self._shared.close()
+            raise
+
+    @classmethod
+    @contextmanager
+    def from_conn_string(cls, conn_string: str) -> Iterator[Self]:
+        """Open a file for the length of a ``with`` block, as LangGraph's own class does."""
+        with cls(conn_string) as saver:
+            yield saver
+
+    # Opening and closing
+
+    def setup(self) -> None:
+        """Create the tables. Opening has done it, unless the file can only be read."""
+        with self.cursor(transaction=False):
+            pass
+
+    def close(self) -> None:
+        """Finish what is under way and close the file; may be called twice."""
+        self._shared.close()
+
+    @contextmanager
+    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
+        """Lend a cursor inside of a transaction of its own, which is undone if the block raises.
+
+        Args:
+            transaction: Whether the block writes.
+        """
+        with self._shared.transaction(writes=transaction, prepare=self._prepare) as connection:
+            cursor = connection.cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        # The base class works with `conn`. It is another one after a fork.
+        self.conn = connection
+        if not self.is_setup:
+            SqliteSaver.setup(self)
+
+    async def _submit(self, call: Callable[[], Any], writes: bool) -> Any:
+        return await self._shared.arun(Call(call, writes))
+
+    # What the platform calls, and no stock saver has in full
+
+    def _copy(self, source: str, target: str) -> None:
+        with self.cursor() as cursor:
+            for statement in (_COPY_CHECKPOINTS, _COPY_WRITES):
+                cursor.execute(statement, (target, source))
+
+    def _delete_runs(self, run_ids: Sequence[str]) -> None:
+        with self.cursor() as cursor:
+            for thread_id, namespace, ids in cursor.execute(_OF_RUNS, (json.dumps(run_ids),)).fetchall():
+                self._delete(cursor, thread_id, namespace, json.loads(ids))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Delete old checkpoints of threads, see `SharedSaver`; of all the threads or, where it fails, of none."""
+        with self.cursor():
+            super().prune(thread_ids, strategy=strategy)
+
+    def _keep_latest(self, thread_id: str) -> None:
+        with self.cursor() as cursor:
+            self._prune_with(cursor, thread_id)
+
+    def _saved(self, cursor: sqlite3.Cursor, thread_id: str) -> dict[str, Sequence[str]]:
+        saved: dict[str, list[str]] = {}
+        for namespace, checkpoint_id in cursor.execute(_SAVED, (thread_id,)):
+            saved.setdefault(namespace, []).append(checkpoint_id)
+        return {**saved}
+
+    def _step(self, cursor: sqlite3.Cursor, thread_id: str, namespace: str, checkpoint_id: str) -> Step | None:
+        row = cursor.execute(_CHECKPOINT, (thread_id, namespace, checkpoint_id)).fetchone()
+        if row is None:
+            return None
+        parent, kind, checkpoint, metadata = row
+        values = self.serde.loads_typed((kind, checkpoint))["channel_values"]
+        return Step(parent, json.loads(metadata or "{}"), frozenset(values))
+
+    def _delete(self, cursor: sqlite3.Cursor, thread_id: str, namespace: str, gone: Sequence[str]) -> None:
+        place = (thread_id, namespace, json.dumps(gone))
+        for statement in (_DELETE_WRITES, _DELETE, _FORGET_PARENTS):
+            cursor.execute(statement, place)
+
+
+# Several ids are one parameter, a JSON list: SQLite has no arrays, and takes only so many parameters.
+
+_COPY_CHECKPOINTS = """
+INSERT OR REPLACE INTO checkpoints
+  (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+SELECT ?, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
+FROM checkpoints
+WHERE thread_id = ?
+"""
+
+_COPY_WRITES = """
+INSERT OR REPLACE INTO writes
+  (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
+SELECT ?, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value
+FROM writes
+WHERE thread_id = ?
+"""
+
+_OF_RUNS = """
+SELECT thread_id, checkpoint_ns, json_group_array(checkpoint_id)
+FROM checkpoints
+WHERE json_extract(CAST(metadata AS TEXT), '$.run_id') IN (SELECT value FROM json_each(?))
+GROUP BY thread_id, checkpoint_ns
+"""
+
+# Ids grow with time, so the greatest is the latest, as for SqliteSaver itself.
+_SAVED = """
+SELECT checkpoint_ns, checkpoint_id
+FROM checkpoints
+WHERE thread_id = ?
+ORDER BY checkpoint_ns, checkpoint_id
+"""
+
+_CHECKPOINT = """
+SELECT parent_checkpoint_id, type, checkpoint, metadata
+FROM checkpoints
+WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?
+"""
+
+_DELETE_WRITES = """
+DELETE FROM writes
+WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id IN (SELECT value FROM json_each(?))
+"""
+
+_DELETE = """
+DELETE FROM checkpoints
+WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id IN (SELECT value FROM json_each(?))
+"""
+
+_FORGET_PARENTS = """
+UPDATE checkpoints
+SET parent_checkpoint_id = NULL
+WHERE thread_id = ? AND checkpoint_ns = ? AND parent_checkpoint_id IN (SELECT value FROM json_each(?))
+"""
