@@ -11,9 +11,14 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -65,6 +70,55 @@ def store_url(folder: Path) -> str:
         MemoryStore(own).close()
         distribute(own)
     return own
+
+
+def other_database(name: str) -> str:
+    """Return the URL of another database on the same server."""
+    place, _, parameters = server_url().partition("?")
+    return f"{place.rpartition('/')[0]}/{name}?{parameters or 'application_name=crossthread'}"
+
+
+@contextmanager
+def own_database(folder: Path, options: str = "") -> Iterator[str]:
+    """Make a database that belongs to a folder, for the length of a ``with`` block; the URL of it has parameters."""
+    name = f"db_{schema_for(folder)}"
+    run_sql(f"CREATE DATABASE {name} {options}")
+    try:
+        yield other_database(name)
+    finally:
+        run_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_sql(statement: str, *parameters: object, url: str | None = None) -> list[Any]:
+    """Execute a statement as the owner of the server and return its rows."""
+    with psycopg.connect(url or server_url(), autocommit=True) as connection:
+        cursor = connection.execute(statement, parameters)  # type: ignore[arg-type]
+        return cursor.fetchall() if cursor.description is not None else []
+
+
+def with_parameters(url: str, **parameters: object) -> str:
+    return url + "".join(f"&{name}={value}" for name, value in parameters.items())
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Make calls in as many threads; return what they returned or raised."""
+
+    def outcome(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(outcome, calls))
+
+
+def wait_until(holds: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 20
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.005)
+    return found
 
 
 def drop_schemas() -> None:

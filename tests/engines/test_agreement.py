@@ -1,12 +1,14 @@
-"""Random steps: whatever happens to a store, the embedded engine and the reference answer alike.
+"""Random steps: whatever happens to a store, the engines and the reference answer alike.
 
 A short walk by default; CROSSTHREAD_LONG=1 takes a long one.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from crossthread import MemoryStore
 from crossthread.testing import StoreComparison
+from servers import run_sql, schema_for, server_url, with_parameters
 
 LONG = bool(os.environ.get("CROSSTHREAD_LONG"))
 
@@ -53,6 +56,77 @@ class PairComparison(StoreComparison):
         return _Pair(*(MemoryStore(folder / "agent.db", **settings) for _ in range(2)))
 
 
+_SCHEMA = schema_for(Path(__file__))
+_last_folder: Path | None = None
+
+
+def server_store(folder: Path, **settings: Any) -> MemoryStore:
+    """Open a store on the server, as new where the folder is another than before; to make a schema takes longer."""
+    global _last_folder
+    url = with_parameters(server_url(), schema=_SCHEMA, pool_size=2)
+    if _last_folder is None:
+        MemoryStore(url, **{**settings, "index": {"embed": len}}).close()
+    if folder != _last_folder:
+        _last_folder = folder
+        run_sql(f"TRUNCATE {_SCHEMA}.items, {_SCHEMA}.vectors")
+        run_sql(f"UPDATE {_SCHEMA}.state SET model = NULL, dims = NULL")
+        run_sql(f"ALTER SEQUENCE {_SCHEMA}.stamps RESTART")
+    return MemoryStore(url, **settings)
+
+
+class PostgresComparison(StoreComparison):
+    def open_store(self, folder: Path, **settings: Any) -> MemoryStore:
+        return server_store(folder, **settings)
+
+
+class _Twins:
+    """Two stores as one: each call goes to both, which must answer alike."""
+
+    def __init__(self, *stores: MemoryStore) -> None:
+        self.stores = stores
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        calls = [getattr(store, name) for store in self.stores]
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            outcomes = []
+            for one in calls:
+                try:
+                    outcomes.append(one(*args, **kwargs))
+                except Exception as error:
+                    outcomes.append(error)
+            return _agreed(outcomes)
+
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            outcomes = []
+            for one in calls:
+                try:
+                    outcomes.append(await one(*args, **kwargs))
+                except Exception as error:
+                    outcomes.append(error)
+            return _agreed(outcomes)
+
+        return acall if inspect.iscoroutinefunction(calls[0]) else call
+
+    def close(self) -> None:
+        for store in self.stores:
+            store.close()
+
+
+def _agreed(outcomes: list[Any]) -> Any:
+    assert repr(outcomes[0]) == repr(outcomes[1])
+    if isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return outcomes[0]
+
+
+class TwinComparison(StoreComparison):
+    """A file and a server side by side."""
+
+    def open_store(self, folder: Path, **settings: Any) -> _Twins:
+        return _Twins(MemoryStore(folder / "agent.db", **settings), server_store(folder, **settings))
+
+
 class MemoryComparison(StoreComparison):
     """The reference against itself, one of the two driven through the async methods: sync equals async."""
 
@@ -68,6 +142,14 @@ class TestSQLite(SQLiteComparison.TestCase):  # type: ignore[name-defined,misc]
 
 class TestPair(PairComparison.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(WALK, max_examples=400 if LONG else 40)
+
+
+class TestPostgres(PostgresComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=400 if LONG else 12)
+
+
+class TestTwins(TwinComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=200 if LONG else 6)
 
 
 class TestMemory(MemoryComparison.TestCase):  # type: ignore[name-defined,misc]

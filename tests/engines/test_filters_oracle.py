@@ -18,6 +18,7 @@ from langgraph.store.base import PutOp
 
 from crossthread import MemoryStore
 from crossthread.testing import strategies
+from servers import store_url
 
 LONG = bool(os.environ.get("CROSSTHREAD_LONG"))
 MISSING = object()
@@ -106,9 +107,16 @@ def _operator(found: Any, word: str, operand: Any) -> bool:
     }[word]()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+URLS: dict[str, Callable[[Path], str]] = {
+    "memory": lambda folder: ":memory:",
+    "sqlite": lambda folder: str(folder / "agent.db"),
+    "postgres": store_url,
+}
+
+
+@pytest.fixture(params=URLS)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MemoryStore]:
-    with MemoryStore(":memory:" if request.param == "memory" else tmp_path / "agent.db") as store:
+    with MemoryStore(URLS[request.param](tmp_path)) as store:
         yield store
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import select
 import struct
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import psycopg
 from psycopg import errors, pq
 from psycopg.adapt import Buffer, Dumper, Loader
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from psycopg.types import TypeInfo
 from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
-from psycopg_pool import ConnectionPool, PoolTimeout
 
 from crossthread.errors import (
     ConfigurationError,
@@ -34,17 +36,24 @@ from crossthread.errors import (
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SETUP_HINT = "Call setup() on the store once, with a role that may create the schema."
+_FIRST_PAUSE_SECONDS = 0.02  # between two attempts to reach a server that is restarting
+_LONGEST_PAUSE_SECONDS = 0.5
+_LIFETIME_SECONDS = 3600.0  # then a connection is replaced, so that a server gets its memory back
+
 NUMBERS = np.dtype(">f4")
 """The numbers of a vector as they travel, see vector_send in https://github.com/pgvector/pgvector (src/vector.c)."""
 
 
 class Pool:
-    """Lends connections to one database, at most ``size`` at a time; a broken one is replaced.
+    """Lends connections to one database, at most ``size`` at a time, in the order in which they are asked for.
+
+    They are opened when they are needed, and kept. One that broke while nobody used it is replaced before it is lent,
+    and one that comes back in the middle of something is closed.
 
     Args:
         conninfo: A libpq connection string or URL.
         size: How many connections at the most.
-        timeout_seconds: How long a call waits for a free connection.
+        timeout_seconds: How long a call waits for a free connection, or for a server that is restarting.
     """
 
     def __init__(self, conninfo: str, size: int, timeout_seconds: float) -> None:
@@ -54,24 +63,16 @@ class Pool:
         self._timeout_seconds = timeout_seconds
         self._settings = ""
         self._vector_type: TypeInfo | None = None
-        self._pool = self._new()
-        self._lent = 0
-        self._changed = threading.Condition()
+        self._suited = 0  # how often the two changed
         self._closed = False
+        self._down: _Down | None = None
+        self._begin()
 
-    def _new(self) -> ConnectionPool[Connection]:
-        return ConnectionPool(
-            self.conninfo,
-            kwargs={"autocommit": True, "cursor_factory": psycopg.RawCursor, "prepare_threshold": 0},
-            connection_class=psycopg.Connection[tuple[Any, ...]],
-            min_size=1,
-            max_size=self._size,
-            timeout=self._timeout_seconds,
-            configure=self._configure,
-            check=_refuse_broken,
-            open=False,
-            name="crossthread",
-        )
+    def _begin(self) -> None:
+        self._kept: list[_Held] = []
+        self._lent = 0
+        self._waiting: deque[threading.Event] = deque()
+        self._changed = threading.Condition()
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
@@ -82,47 +83,119 @@ class Pool:
             StoreBusyError: All connections are in use for too long.
             StoreClosedError: The pool was closed.
         """
+        deadline = time.monotonic() + self._timeout_seconds
+        self._enter()
+        try:
+            held = self._held(deadline)
+            try:
+                yield held.connection
+            finally:
+                self._put_back(held)
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        """Wait for a place among those who may have a connection."""
         with self._changed:
             if self._closed:
                 raise StoreClosedError("This store is closed; open a new one to go on.")
-            self._lent += 1
-            pool = self._pool
+            if self._lent < self._size:
+                self._lent += 1
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
         try:
-            with self._borrowed(pool) as connection:
-                yield connection
-        finally:
-            with self._changed:
+            turn.wait(self._timeout_seconds)
+        except BaseException:
+            if not self._withdraw(turn):
+                self._leave()
+            raise
+        if self._withdraw(turn):
+            raise StoreBusyError(
+                f"All {self._size} connections to {self.where} were in use for {self._timeout_seconds:g} seconds."
+            )
+
+    def _withdraw(self, turn: threading.Event) -> bool:
+        """Leave the queue; return whether there was still time to."""
+        with self._changed:
+            waits = not turn.is_set()
+            if waits:
+                self._waiting.remove(turn)
+            return waits
+
+    def _leave(self) -> None:
+        """Give the place to the next who waits."""
+        with self._changed:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
                 self._lent -= 1
                 self._changed.notify_all()
 
-    @contextmanager
-    def _borrowed(self, pool: ConnectionPool[Connection]) -> Iterator[Connection]:
-        try:
-            pool.open()  # does nothing where it is open
-            connection = pool.getconn()
-        except PoolTimeout as error:
-            connect(self.conninfo).close()  # or tells why not
-            raise StoreBusyError(
-                f"All {self._size} connections to {self.where} were in use for {self._timeout_seconds:g} seconds."
-            ) from error
-        try:
-            yield connection
-        finally:
-            pool.putconn(connection)
+    def _held(self, deadline: float) -> _Held:
+        """Return a connection that works as far as anybody can tell without asking the server."""
+        while True:
+            with self._changed:
+                if not self._kept:
+                    break
+                held = self._kept.pop()
+            if held.suited == self._suited and _is_open(held.connection):
+                return held
+            held.connection.close()
+        return self._open(deadline)
+
+    def _open(self, deadline: float) -> _Held:
+        """Open a connection, and wait for a server that is restarting; one that is known to be down is tried once."""
+        down = self._down
+        if down is not None and time.monotonic() < down.rests_until:
+            raise StoreUnavailableError(down.message)
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            with self._changed:
+                suited, settings, vector_type = self._suited, self._settings, self._vector_type
+            began = time.monotonic()
+            try:
+                connection = connect(self.conninfo, deadline - began)
+                try:
+                    _configure(connection, settings, vector_type)
+                except psycopg.OperationalError as error:
+                    connection.close()
+                    raise StoreUnavailableError(f"{self.where} cannot be opened: {str(error).strip()}") from error
+                except BaseException:
+                    connection.close()
+                    raise
+            except StoreUnavailableError as error:
+                now = time.monotonic()
+                if down is not None or now + pause >= deadline:
+                    # Who does not even refuse would keep every call waiting as long as this one.
+                    self._down = _Down(str(error), now + (now - began) / 10)
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            else:
+                self._down = None
+                return _Held(connection, suited, time.monotonic())
+
+    def _put_back(self, held: _Held) -> None:
+        is_idle = held.connection.pgconn.transaction_status == pq.TransactionStatus.IDLE
+        if is_idle and time.monotonic() - held.since < _LIFETIME_SECONDS:
+            with self._changed:
+                if held.suited == self._suited:
+                    self._kept.append(held)
+                    return
+        held.connection.close()
 
     def close(self) -> None:
         """Lend no more, and return when every connection is closed, those that are lent too."""
         with self._changed:
             self._closed = True
             self._changed.wait_for(lambda: self._lent == 0)
-        self._pool.close()
+            self._drop_kept()
 
     def abandon(self) -> None:
         """Begin anew in a forked child, which shares the sockets of its parent and must not say good-bye on them."""
-        _abandoned.append(self._pool)
-        self._pool = self._new()
-        self._lent = 0
-        self._changed = threading.Condition()
+        _abandoned.append(self._kept)
+        self._begin()
 
     def suit(self, settings: str, vector_type: TypeInfo | None) -> None:
         """Let the connections lent from now on have settings (a statement, or "") and know pgvector's type."""
@@ -131,20 +204,61 @@ class Pool:
             if known and settings == self._settings:
                 return
             self._settings, self._vector_type = settings, vector_type
-            old, self._pool = self._pool, self._new()
-        old.close()  # what is lent is closed when it comes back
+            self._suited += 1
+            self._drop_kept()
 
-    def _configure(self, connection: Connection) -> None:
-        if self._settings:
-            connection.execute(cast(Any, self._settings))
-        adapters = connection.adapters
-        # Lists travel in binary, as their elements do, and every number as one type: a statement is prepared for types.
-        for kind, dumper in ((int, Int8BinaryDumper), (str, StrBinaryDumper), (list, ListBinaryDumper)):
-            adapters.register_dumper(kind, dumper)
-        if self._vector_type is not None:
-            self._vector_type.register(connection)
-            adapters.register_dumper(np.ndarray, type("VectorDumper", (_VectorDumper,), {"oid": self._vector_type.oid}))
-            adapters.register_loader(self._vector_type.oid, _VectorLoader)
+    def _drop_kept(self) -> None:
+        while self._kept:
+            self._kept.pop().connection.close()
+
+
+class _Held(NamedTuple):
+    """A connection, the settings that it has, by their number, and when it was opened."""
+
+    connection: Connection
+    suited: int
+    since: float
+
+
+class _Down(NamedTuple):
+    """A server that could not be reached: what was said, and until when it is not even tried."""
+
+    message: str
+    rests_until: float
+
+
+def _configure(connection: Connection, settings: str, vector_type: TypeInfo | None) -> None:
+    connection.prepare_threshold = 0
+    if settings:
+        connection.execute(cast(Any, settings))
+    adapters = connection.adapters
+    # Lists travel in binary, as their elements do, and every number as one type: a statement is prepared for types.
+    for kind, dumper in ((int, Int8BinaryDumper), (str, StrBinaryDumper), (list, ListBinaryDumper)):
+        adapters.register_dumper(kind, dumper)
+    if vector_type is not None:
+        vector_type.register(connection)
+        adapters.register_dumper(np.ndarray, type("VectorDumper", (_VectorDumper,), {"oid": vector_type.oid}))
+        adapters.register_loader(vector_type.oid, _VectorLoader)
+
+
+def _is_open(connection: Connection) -> bool:
+    """Whether an idle connection still works; the server is asked only where it has said something by itself."""
+    if is_broken(connection):
+        return False
+    if _has_news(connection.pgconn.socket):
+        try:
+            connection.execute("")  # it may have been a changed setting, or good-bye
+        except psycopg.Error:
+            return False
+    return True
+
+
+def _has_news(descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()  # select() takes descriptors below 1024 only
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 _abandoned: list[Any] = []
@@ -167,16 +281,43 @@ class _VectorLoader(Loader):
         return bytes(data[4:])
 
 
-def connect(conninfo: str) -> Connection:
+def connect(conninfo: str, timeout_seconds: float | None = None) -> Connection:
     """Open a connection of its own, in autocommit.
+
+    Args:
+        conninfo: A libpq connection string or URL; its ``connect_timeout`` counts too.
+        timeout_seconds: How long that may take; two seconds are always allowed.
 
     Raises:
         StoreUnavailableError: The server cannot be reached, or refuses.
+        ConfigurationError: A parameter cannot be used.
     """
+    options: dict[str, Any] = {"client_encoding": "utf8", "fallback_application_name": "crossthread"}
     try:
-        return psycopg.connect(conninfo, autocommit=True, cursor_factory=psycopg.RawCursor)
+        if timeout_seconds is not None:
+            theirs = timeout_from_conninfo(conninfo_to_dict(conninfo))
+            options["connect_timeout"] = max(1, math.ceil(min(timeout_seconds, theirs)))
+        connection = psycopg.connect(conninfo, autocommit=True, cursor_factory=psycopg.RawCursor, **options)
+        try:
+            _keep_own_names(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(f"{describe(conninfo)} cannot be opened: {str(error).strip()}") from error
     except psycopg.Error as error:
         raise StoreUnavailableError(f"{describe(conninfo)} cannot be opened: {str(error).strip()}") from error
+
+
+def _keep_own_names(connection: Connection) -> None:
+    """Let nobody's functions and operators take the place of PostgreSQL's own, where a role's search_path does that.
+
+    Elsewhere the path stays as it is: behind a pooler it is that of others too.
+    """
+    ((path,),) = connection.execute("SELECT pg_catalog.current_schemas(true)")
+    if next(name for name in path if not name.startswith("pg_temp")) != "pg_catalog":
+        connection.execute("SET search_path TO pg_catalog, pg_temp")
 
 
 def describe(conninfo: str) -> str:
@@ -188,7 +329,12 @@ def describe(conninfo: str) -> str:
     try:
         parts = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError as error:
-        raise ConfigurationError(f"Not a connection string of PostgreSQL: {str(error).strip()}") from None
+        said = str(error).strip()
+        # Other messages of libpq repeat parts of the string, such as a password with a character that must be escaped.
+        told = f": {said}" if said.startswith(("invalid URI query parameter", "invalid connection option")) else ""
+        raise ConfigurationError(
+            f"Not a connection string of PostgreSQL{told}. Special characters in it must be percent-encoded."
+        ) from None
     name, host = parts.get("dbname") or "(default)", parts.get("host") or "(default)"
     return f"PostgreSQL database {name} on {host}"
 
@@ -230,6 +376,9 @@ def may_be_repeated(error: BaseException) -> bool:
     return isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected))
 
 
+_TIMED_OUT = ("25P03", "25P04")  # the server ends connections that idle in a transaction, or take too long over one
+
+
 def as_store_error(error: psycopg.Error, where: str) -> StoreError:
     """Return the error of ours for one of psycopg."""
     state = error.sqlstate or ""
@@ -247,22 +396,6 @@ def as_store_error(error: psycopg.Error, where: str) -> StoreError:
             return StoreError(f"{where}: {said}. docs/guides/postgres.md tells what a role needs.")
         case "XX001" | "XX002":
             return StoreCorruptError(f"{where} is damaged: {said}")
-    if state[:2] in ("08", "57") or (isinstance(error, errors.OperationalError) and not state):
+    if state[:2] in ("08", "57") or state in _TIMED_OUT or (isinstance(error, errors.OperationalError) and not state):
         return StoreUnavailableError(f"The connection to {where} was lost: {said}")
     return StoreError(f"{where}: {said}")
-
-
-def _refuse_broken(connection: Connection) -> None:
-    """Refuse an idle connection that the server has closed, without asking the server.
-
-    A server that goes away says so: there is something to read where nothing was asked.
-    """
-    descriptor = connection.pgconn.socket
-    if hasattr(select, "poll"):
-        poll = select.poll()  # select() takes descriptors below 1024 only
-        poll.register(descriptor, select.POLLIN)
-        readable = bool(poll.poll(0))
-    else:
-        readable = bool(select.select([descriptor], [], [], 0)[0])
-    if readable:
-        raise errors.OperationalError("the server closed the connection")

@@ -13,13 +13,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import psycopg
 
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
+from crossthread.engines._worker import copies
 from crossthread.engines.base import BlockingEngine, VectorSpace
 from crossthread.engines.postgres import connection as postgres
 from crossthread.engines.postgres import schema as schemas
@@ -32,10 +34,8 @@ from crossthread.engines.postgres.statements import Statements
 from crossthread.engines.postgres.writes import Moment
 from crossthread.errors import (
     ConfigurationError,
-    EmbeddingError,
-    StoreBusyError,
     StoreError,
-    StoreReadOnlyError,
+    StoreUnavailableError,
 )
 from crossthread.operations.commands import WRITES, Answer, Batch, Delete, Forget, Get, Put, Sweep
 
@@ -44,8 +44,9 @@ logger = logging.getLogger("crossthread")
 _T = TypeVar("_T")
 
 _READ_THREADS = 4
-_REPEATS = 8  # of a transaction that failed for another one
+_LONGEST_PAUSE_SECONDS = 0.25  # before a transaction that failed for another one is repeated
 _MOST_AT_ONCE = 5000  # puts in one statement
+_LONGEST_TIMEOUT = 366 * 86400.0
 _SCHEMA_NAME = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_-]{0,62}")
 _OURS = ("schema", "setup", "pool_size", "timeout_seconds")
 
@@ -59,7 +60,8 @@ class PostgresEngine(BlockingEngine):
         setup: ``"automatic"``: opening a store creates or migrates the schema; ``"explicit"``: only its ``setup()``
             does, and a role that may read and write rows is enough for everything else.
         pool_size: How many connections at the most.
-        timeout_seconds: How long a call waits for a free connection.
+        timeout_seconds: How long a call waits for a free connection, or for a server that is restarting, and how long
+            it is repeated where others write the same.
         clock: For tests; the server's clock otherwise, which all workers share.
 
     Raises:
@@ -84,8 +86,8 @@ class PostgresEngine(BlockingEngine):
             raise ConfigurationError(f"setup must be 'automatic' or 'explicit', not {setup!r}.")
         if not isinstance(pool_size, int) or pool_size < 1:
             raise ConfigurationError(f"pool_size must be a whole number of at least 1, not {pool_size!r}.")
-        if not timeout_seconds > 0:
-            raise ConfigurationError(f"timeout_seconds must be above 0, not {timeout_seconds!r}.")
+        if not 0 < timeout_seconds <= _LONGEST_TIMEOUT:
+            raise ConfigurationError(f"timeout_seconds must be above 0, and a year at most, not {timeout_seconds!r}.")
         super().__init__(clock, read_threads=min(_READ_THREADS, pool_size))
         self._given_clock = clock
         self.conninfo = conninfo
@@ -107,24 +109,29 @@ class PostgresEngine(BlockingEngine):
 
         For example ``postgresql://user@host/db?schema=agents&setup=explicit``; the other parameters are libpq's.
         """
-        parts = urlsplit(url)
-        given = parse_qsl(parts.query, keep_blank_values=True)
-        ours: dict[str, Any] = {name: value for name, value in given if name in _OURS}
+        place, _, query = url.partition("?")  # what libpq is to read is left as it is
+        ours: dict[str, Any] = {}
+        theirs = []
+        for parameter in query.split("&"):
+            name, _, value = parameter.partition("=")
+            if name in _OURS:
+                ours[name] = unquote(value)
+            elif parameter:
+                theirs.append(parameter)
         for name, kind in (("pool_size", int), ("timeout_seconds", float)):
             if name in ours:
                 try:
                     ours[name] = kind(ours[name])
                 except ValueError:
                     raise ConfigurationError(f"{name} must be a number, not {ours[name]!r}.") from None
-        theirs = urlencode([(name, value) for name, value in given if name not in _OURS])
-        return cls(urlunsplit(parts._replace(query=theirs)), **ours, clock=clock)
+        return cls("?".join([place, "&".join(theirs)] if theirs else [place]), **ours, clock=clock)
 
     def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
         """Create or migrate the schema, and check that its vectors are of this space."""
         self.check_open()
         with self._open_lock:
             self._wanted = space
-            connection = postgres.connect(self.conninfo)
+            connection = postgres.connect(self.conninfo, self.timeout_seconds)
             try:
                 make = schemas.create if create else schemas.find
                 found = make(connection, self.schema, self._pool.where, space is not None)
@@ -206,6 +213,9 @@ class PostgresEngine(BlockingEngine):
                 commands = tuple(batches[position].commands[0] for position in positions)
                 try:
                     answers = self._read(Batch(commands, omit_expired))
+                except StoreUnavailableError as error:
+                    outcomes.update(zip(positions, copies(error, len(positions)), strict=True))
+                    continue
                 except Exception:
                     logger.debug("Gets that failed together are repeated one by one.", exc_info=True)
                     continue
@@ -230,7 +240,7 @@ class PostgresEngine(BlockingEngine):
                 self._attempt(
                     lambda connection: writes.renew(connection, self._ready(), reader.renewals, moment), is_read=True
                 )
-            except (StoreReadOnlyError, StoreBusyError) as error:
+            except StoreError as error:
                 # The read has its answer; that it could not prolong a life must not take the answer away.
                 logger.warning("Items read could not be refreshed: %s", error)
         return answers
@@ -265,6 +275,9 @@ class PostgresEngine(BlockingEngine):
         commands = tuple(command for position in group for command in batches[position].commands)
         try:
             answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired)))
+        except StoreUnavailableError as error:
+            # Perhaps it was written; to write it again could undo what somebody else has written since.
+            return dict(zip(group, copies(error, len(group)), strict=True))
         except Exception:
             # Nothing of it was written, so each can be tried by itself and get an error of its own.
             logger.debug("Puts that failed together are repeated one by one.", exc_info=True)
@@ -283,6 +296,9 @@ class PostgresEngine(BlockingEngine):
         commands = batch.commands
         if isinstance(commands[0], (Forget, Sweep)):  # each stands alone in its batch
             with postgres.transaction(connection, texts.BEGIN_WRITE):
+                if not statements.has_vectors and schemas.has_vectors(connection, statements):
+                    self.open(self._wanted, create=False)  # somebody with an embedder has made a place for them
+                    statements = self._ready()
                 return [writes.erase(connection, statements, commands[0], moment)]
         changes = cast(list[Put | Delete], [command for command in commands if isinstance(command, WRITES)])
         reads = [command for command in commands if not isinstance(command, WRITES)]
@@ -305,23 +321,24 @@ class PostgresEngine(BlockingEngine):
 
     def _attempt(self, work: Callable[[Connection], _T], *, is_read: bool) -> _T:
         """Do work on a connection, again where that is safe: after a clash, and a read after a lost connection."""
-        for attempt in range(_REPEATS + 1):
-            connection: Connection | None = None
+        self._ready()  # before a connection is lent, which must suit the texts
+        deadline = time.monotonic() + self.timeout_seconds
+        for attempt in count():
+            is_lost = False
             try:
                 with self._pool.lend() as connection:
-                    return work(connection)
-            except EmbeddingError:
-                raise
+                    try:
+                        return work(connection)
+                    except psycopg.Error:
+                        is_lost = postgres.is_broken(connection)
+                        raise
             except psycopg.Error as error:
-                lost = connection is not None and postgres.is_broken(connection)
-                if attempt < _REPEATS and postgres.may_be_repeated(error):
-                    time.sleep(random.uniform(0, 0.002 * 2**attempt))
-                elif not (is_read and lost and attempt == 0):
-                    raise self._told(error, lost, is_read) from error
-        raise AssertionError("the last attempt returns or raises")
+                if postgres.may_be_repeated(error) and time.monotonic() < deadline:
+                    time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_PAUSE_SECONDS)))
+                elif not (is_read and is_lost and attempt == 0):
+                    raise self._told(error, is_lost and not is_read) from error
+        raise AssertionError("an attempt returns or raises")
 
-    def _told(self, error: psycopg.Error, lost: bool, is_read: bool) -> StoreError:
+    def _told(self, error: psycopg.Error, is_lost_write: bool) -> StoreError:
         told = postgres.as_store_error(error, self._pool.where)
-        if lost and not is_read:
-            told = type(told)(f"{told} Whether the write took effect is not known.")
-        return told
+        return type(told)(f"{told}. Whether the write took effect is not known.") if is_lost_write else told

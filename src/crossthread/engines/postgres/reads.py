@@ -212,7 +212,6 @@ class _Candidates:
         assert command.vector is not None
         self.rows: list[Any] = []
         self._command = command
-        self._distances: list[float] = []  # of an item: the least
         self._last: float = found[-1][8] if found else 0.0
         vectors: list[list[bytes]] = []
         places: dict[tuple[str, str, str], int] = {}
@@ -222,7 +221,6 @@ class _Candidates:
             place = places.setdefault(one[:3], len(vectors))
             if place == len(vectors):
                 self.rows.append(one)
-                self._distances.append(one[8])
                 vectors.append([one[9]])
             else:
                 vectors[place].append(one[9])
@@ -237,9 +235,8 @@ class _Candidates:
         most = -self._last + scan.rounding(self._command.vector.size)
         if len(self.hits) < wanted:
             return self._command.min_score is not None and most < self._command.min_score
-        last_hit = self.hits[wanted - 1]
-        # Of equal distances the server returns the latest writes, which come first here too.
-        return last_hit.score > most or self._distances[last_hit.id] == self._last
+        # Equal distances are no proof: the server adds in float32, where vectors that differ may be equally far.
+        return self.hits[wanted - 1].score > most
 
 
 def _block(stamps: list[int], vectors: list[list[bytes]], dims: int) -> scan.Block:

@@ -53,6 +53,11 @@ def find(connection: Connection, name: str, where: str, wants_vectors: bool) -> 
     return Schema(made, VectorSpace(model, dims), found[1] if found else None)
 
 
+def has_vectors(connection: Connection, made: Statements) -> bool:
+    """Whether the schema has a table of vectors by now."""
+    return bool(fetch(connection, made.state)[0][1])
+
+
 def create(connection: Connection, name: str, where: str, wants_vectors: bool) -> Schema:
     """Create or migrate the schema; two workers that start at once do it once.
 
@@ -60,6 +65,9 @@ def create(connection: Connection, name: str, where: str, wants_vectors: bool) -
         ConfigurationError: Vectors are wanted, and the server has no pgvector.
         SchemaVersionError: The schema is of a newer release; it was left as it was.
     """
+    found = find(connection, name, where, wants_vectors)
+    if found is not None:
+        return found
     with transaction(connection, texts.BEGIN_WRITE):
         fetch(connection, texts.LOCK, ("crossthread",))
         found = find(connection, name, where, wants_vectors)

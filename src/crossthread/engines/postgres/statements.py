@@ -256,8 +256,15 @@ SELECT namespace, subspace, address FROM names
         return f"DELETE FROM {self._schema}.items AS i WHERE {covered.of('i')} RETURNING i.expires_at"
 
     def forget_vectors(self, covered: Scope) -> str:
-        """Return the statement that erases a scope's vectors; parameters: scope."""
-        return f"DELETE FROM {self._schema}.vectors AS v WHERE {covered.of('v')}"
+        """Return the statement that erases a scope's vectors; parameters: scope.
+
+        Those of an item that was put since its scope was erased are left alone.
+        """
+        return f"""
+DELETE FROM {self._schema}.vectors AS v
+WHERE {covered.of("v")}
+  AND NOT EXISTS (SELECT FROM {self._schema}.items AS i WHERE {covered.of("i")} AND {_SAME_WRITE})
+"""
 
 
 _ROW = "i.namespace, i.subspace, i.key, i.value::text, i.created_at, i.updated_at, i.ttl_minutes, i.address::text"

@@ -19,7 +19,9 @@ ALTER TABLE {schema}.vectors ALTER COLUMN embedding SET STORAGE MAIN;
 -- Finds the vector of a text that is already embedded.
 CREATE INDEX vectors_by_hash ON {schema}.vectors (hash);
 
--- Does what write_items does, and replaces the vectors of all these items: vector n belongs to item p_owners[n].
+ALTER FUNCTION {schema}.write_items RENAME TO write_rows;
+
+-- Does what write_rows does, and replaces the vectors of all these items: vector n belongs to item p_owners[n].
 CREATE FUNCTION {schema}.write_memories(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
@@ -29,17 +31,23 @@ CREATE FUNCTION {schema}.write_memories(
 DECLARE
     stamps bigint[] := '{}';
 BEGIN
-    FOR written_created_at, written_updated_at IN SELECT * FROM {schema}.write_items(
+    FOR written_created_at, written_updated_at IN SELECT * FROM {schema}.write_rows(
         p_erased_namespaces, p_erased_subspaces, p_erased_keys, p_namespaces, p_subspaces, p_keys, p_values, p_minutes,
         p_addresses, p_numbers, p_expected, p_now, p_horizon)
     LOOP
         stamps := stamps || written_updated_at;
         RETURN NEXT;
     END LOOP;
-    -- The rows of the items are locked now, so nobody else changes their vectors.
+    -- The rows of the items are locked now, so nobody else changes their vectors; but one that was not there to be erased
+    -- may have been written since, and keeps its own.
     FOR n IN 1 .. cardinality(p_erased_keys) LOOP
         DELETE FROM {schema}.vectors AS v
-        WHERE v.namespace = p_erased_namespaces[n] AND v.subspace = p_erased_subspaces[n] AND v.key = p_erased_keys[n];
+        WHERE v.namespace = p_erased_namespaces[n] AND v.subspace = p_erased_subspaces[n] AND v.key = p_erased_keys[n]
+          AND NOT EXISTS (
+              SELECT FROM {schema}.items AS i
+              WHERE i.namespace = p_erased_namespaces[n] AND i.namespace = v.namespace AND i.subspace = v.subspace
+                AND i.key = v.key AND i.updated_at = v.updated_at
+          );
     END LOOP;
     FOR n IN 1 .. cardinality(p_keys) LOOP
         DELETE FROM {schema}.vectors AS v
@@ -48,5 +56,18 @@ BEGIN
     INSERT INTO {schema}.vectors (namespace, subspace, key, hash, updated_at, embedding)
     SELECT p_namespaces[p.owner], p_subspaces[p.owner], p_keys[p.owner], p.hash, stamps[p.owner], p.embedding
     FROM unnest(p_owners, p_hashes, p_embeddings) AS p (owner, hash, embedding);
+END
+$$;
+
+-- For stores that were opened before there were vectors: what they write or erase must leave none behind.
+CREATE FUNCTION {schema}.write_items(
+    p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
+    p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
+    p_addresses text[], p_numbers integer[], p_expected bigint[], p_now bigint, p_horizon bigint
+) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM {schema}.write_memories(
+        p_erased_namespaces, p_erased_subspaces, p_erased_keys, p_namespaces, p_subspaces, p_keys, p_values, p_minutes,
+        p_addresses, p_numbers, p_expected, p_now, p_horizon, '{}', '{}', '{}');
 END
 $$;
