@@ -13,7 +13,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 from crossthread import MemoryStore
+from crossthread.engines.sqlite.engine import SQLiteEngine
 from crossthread.testing import StoreComparison
+from servers import store_url
 
 LONG = bool(os.environ.get("CROSSTHREAD_LONG"))
 
@@ -29,6 +31,13 @@ WALK = settings(
 class SQLiteComparison(StoreComparison):
     def open_store(self, folder: Path, **settings: Any) -> MemoryStore:
         return MemoryStore(folder / "agent.db", **settings)
+
+
+class RareWordsComparison(StoreComparison):
+    """The file engine as it searches many items: the rarest words first, and no more than it takes."""
+
+    def open_store(self, folder: Path, *, clock: Any, **settings: Any) -> MemoryStore:
+        return MemoryStore(SQLiteEngine(folder / "agent.db", clock=clock, many_items=0), **settings)
 
 
 class _Pair:
@@ -62,8 +71,21 @@ class MemoryComparison(StoreComparison):
         return MemoryStore(":memory:", **settings)
 
 
+class PostgresComparison(StoreComparison):
+    def open_store(self, folder: Path, **settings: Any) -> MemoryStore:
+        return MemoryStore(store_url(folder), **settings)
+
+
+class TestPostgres(PostgresComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=100 if LONG else 20)
+
+
 class TestSQLite(SQLiteComparison.TestCase):  # type: ignore[name-defined,misc]
     settings = WALK
+
+
+class TestRareWords(RareWordsComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=300 if LONG else 30)
 
 
 class TestPair(PairComparison.TestCase):  # type: ignore[name-defined,misc]
