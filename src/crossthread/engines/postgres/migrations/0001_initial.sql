@@ -105,8 +105,14 @@ BEGIN
     FOR n IN 1 .. cardinality(p_erased_keys) LOOP
         DELETE FROM {schema}.items AS i
         WHERE i.namespace = p_erased_namespaces[n] AND i.subspace = p_erased_subspaces[n] AND i.key = p_erased_keys[n];
+        -- An item that was not there to be erased may have been written since, and keeps its words.
         DELETE FROM {schema}.words AS w
-        WHERE w.namespace = p_erased_namespaces[n] AND w.subspace = p_erased_subspaces[n] AND w.key = p_erased_keys[n];
+        WHERE w.namespace = p_erased_namespaces[n] AND w.subspace = p_erased_subspaces[n] AND w.key = p_erased_keys[n]
+          AND NOT EXISTS (
+              SELECT FROM {schema}.items AS i
+              WHERE i.namespace = p_erased_namespaces[n] AND i.namespace = w.namespace AND i.subspace = w.subspace
+                AND i.key = w.key AND i.updated_at = w.updated_at
+          );
     END LOOP;
     IF cardinality(p_keys) = 0 THEN
         RETURN;
