@@ -15,10 +15,10 @@ from langgraph.store.base import Item, PutOp, SearchItem
 from crossthread import values
 from crossthread._clock import to_datetime
 from crossthread._program import Program
-from crossthread._text import unescape
-from crossthread.namespaces import from_text
-from crossthread.operations.commands import Answer, Batch, KnownVectors, Put, Row, Search
-from crossthread.operations.plan import Plan, make_plan
+from crossthread._text import escape, unescape
+from crossthread.namespaces import from_text, to_text
+from crossthread.operations.commands import Answer, Batch, Get, KnownVectors, Parts, Put, Row, Search
+from crossthread.operations.plan import Plan, RerankedPage, make_plan
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
 
@@ -34,6 +34,13 @@ class Embed(NamedTuple):
 
     documents: list[str]
     queries: list[str]
+
+
+class Rerank(NamedTuple):
+    """The request for a better order of hits; answered with the hits."""
+
+    query: str
+    hits: list[SearchItem]
 
 
 def run_batch(
@@ -61,8 +68,23 @@ def run_batch(
         return [None] * len(plan.answers)
     answers = yield Batch(tuple(plan.commands), omit_expired)
     if _much(answers):
-        return cast(list[Any], (yield Compute(lambda: _results(plan, answers))))
-    return _results(plan, answers)
+        results = cast(list[Any], (yield Compute(lambda: _results(plan, answers))))
+    else:
+        results = _results(plan, answers)
+    for number, page in plan.reranked.items():
+        results[number] = yield from _reranked(page, results[number], omit_expired)
+    return results
+
+
+def _reranked(page: RerankedPage, hits: list[SearchItem], omit_expired: bool) -> Program[list[SearchItem]]:
+    """Return a page of hits after their order was improved; renews the life of these, and of no others."""
+    first = hits[: page.first]
+    if first:
+        first = yield Rerank(page.query, first)
+    found = [*first, *hits[page.first :]][page.offset : page.offset + page.limit]
+    if page.refresh_ttl and found:
+        yield Batch(tuple(Get(to_text(hit.namespace), escape(hit.key), True) for hit in found), omit_expired)
+    return found
 
 
 _LIGHT_OPS = 100
@@ -155,8 +177,41 @@ def as_item(row: Row) -> Item:
     )
 
 
+class ExplainedItem(SearchItem):
+    """A hit that tells why it was found, as ``search(..., explain=True)`` returns it.
+
+    Attributes:
+        semantic: Its cosine similarity with the query, in [-1, 1]; None where vectors were not asked or it has none.
+        keyword: Its BM25 score, above 0; None where words were not asked, 0 where it has none of them.
+        terms: What each term of the query adds to ``keyword``.
+    """
+
+    __slots__ = ("keyword", "semantic", "terms")
+
+    def __init__(self, parts: Parts, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.semantic, self.keyword, self.terms = parts
+
+    def dict(self) -> dict[str, Any]:
+        """Return the item as a dict, parts included."""
+        return {**super().dict(), "semantic": self.semantic, "keyword": self.keyword, "terms": self.terms}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.dict().items())
+        return f"ExplainedItem({shown})"
+
+
 def as_search_item(row: Row) -> SearchItem:
     """Return LangGraph's search hit for a row."""
+    if row.parts is not None:
+        return ExplainedItem(
+            row.parts,
+            namespace=from_text(row.namespace),
+            key=unescape(row.key),
+            value=values.decode(row.value),
+            **_times(row),
+            score=row.score,
+        )
     return SearchItem(
         namespace=from_text(row.namespace),
         key=unescape(row.key),

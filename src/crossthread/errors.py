@@ -8,6 +8,7 @@
     ├── InjectionError (TypeError)             a workflow asks for something LangGraph cannot give it
     ├── ItemNotFoundError (KeyError)           update() of a missing item, without a default
     ├── EmbeddingError (RuntimeError)          the embedder returned something that is not its vectors
+    ├── RerankError (RuntimeError)             the reranker returned something that is no order of its hits
     └── StoreError (RuntimeError)              the place where memories are kept refused
         ├── StoreClosedError                   used after close()
         ├── StoreBusyError (TimeoutError)      something kept the file or the server busy for too long
@@ -59,6 +60,10 @@ class ItemNotFoundError(CrossthreadError, KeyError):
 
 class EmbeddingError(CrossthreadError, RuntimeError):
     """The embedder returned a wrong number of vectors, wrong dimensions, or numbers that are not finite."""
+
+
+class RerankError(CrossthreadError, RuntimeError):
+    """The reranker returned something that is no order of the hits it was given."""
 
 
 class StoreError(CrossthreadError, RuntimeError):

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from langchain_core.embeddings import Embeddings
 
 from crossthread.errors import ConfigurationError, InvalidArgumentError
+from crossthread.search.words import Language
 
 logger = logging.getLogger("crossthread")
 
-Mode = Literal["semantic"]
-"""How a query is answered. ``semantic``: by the cosine similarity of embeddings."""
+Mode = Literal["semantic", "keyword", "hybrid"]
+"""How a query is answered. ``semantic``: by the cosine similarity of embeddings; ``keyword``: by the words that query
+and item share (BM25); ``hybrid``: by both."""
+
+Reranker = Callable[[str, list[Any]], Any] | Any
+"""A function from a query and hits (``SearchItem``) to hits or scores, or a LangChain ``BaseDocumentCompressor``."""
 
 EmbedFunction = Callable[[list[str]], Sequence[Any]] | Callable[[list[str]], Awaitable[Sequence[Any]]]
 
@@ -31,7 +36,7 @@ class IndexConfig(TypedDict, total=False):
     embed: Embeddings | EmbedFunction | str
     """What turns texts into vectors: a LangChain ``Embeddings``, a sync or async function from a list of texts to as
     many vectors (lists or arrays), a provider string such as ``"openai:text-embedding-3-small"``, or ``"local"``, the
-    offline model of ``crossthread[local]``."""
+    offline model of ``crossthread[local]``. Without it queries are answered by keywords."""
     dims: int
     """Dimensions of the vectors; learnt from the first vector when left out."""
     fields: list[str] | None
@@ -40,7 +45,17 @@ class IndexConfig(TypedDict, total=False):
     text_fields: list[str] | None
     """Another name for ``fields``."""
     mode: Mode
-    """How queries are answered when the call does not say."""
+    """How queries are answered when the call does not say; ``"semantic"``, or ``"keyword"`` without ``embed``."""
+    language: str
+    """How words are stemmed and which are left out: a language of the Snowball project (default ``"english"``), or
+    ``"simple"`` for none."""
+    hybrid_weight: float
+    """How much the semantic side of a hybrid search counts, from 0 to 1 (default 0.5)."""
+    rerank: Reranker | None
+    """Puts the first hits of a search with a query in a better order: a function of the query and the hits that returns
+    hits or scores, sync or async, or a LangChain document compressor (default: none)."""
+    rerank_first: int
+    """How many hits are handed to ``rerank`` (default 50)."""
     model: str
     """The name of the embedding model, for functions and classes that do not tell theirs."""
     distance_type: str
@@ -53,11 +68,15 @@ class IndexConfig(TypedDict, total=False):
 class IndexSettings:
     """The ``index=`` argument as the rest of the package sees it."""
 
-    embed: Embeddings | EmbedFunction | str
+    embed: Embeddings | EmbedFunction | str | None
     dims: int | None
     fields: tuple[str, ...]
     mode: Mode
     model: str | None
+    language: Language
+    hybrid_weight: float
+    rerank: Any
+    rerank_first: int
 
 
 def parse_index(config: Any) -> IndexSettings | None:
@@ -77,11 +96,7 @@ def parse_index(config: Any) -> IndexSettings | None:
     for key in _IGNORED.keys() & config.keys():
         logger.warning("index[%r] has no effect: %s.", key, _IGNORED[key])
     embed = config.get("embed")
-    if embed is None:
-        raise ConfigurationError(
-            "index needs 'embed': this release searches by embeddings only. See index={'embed': 'local'}."
-        )
-    if not isinstance(embed, (Embeddings, str)) and not callable(embed):
+    if embed is not None and not isinstance(embed, (Embeddings, str)) and not callable(embed):
         raise ConfigurationError(
             f"index['embed'] must be an Embeddings, a function or a provider string, not {_name(embed)}."
         )
@@ -92,20 +107,41 @@ def parse_index(config: Any) -> IndexSettings | None:
         embed=embed,
         dims=_dims(config.get("dims")),
         fields=_fields(config),
-        mode=checked_mode(config.get("mode")),
+        mode=checked_mode(config.get("mode"), embed is not None) or ("keyword" if embed is None else "semantic"),
         model=model,
+        language=_language(config.get("language", "english")),
+        hybrid_weight=checked_weight("index['hybrid_weight']", config.get("hybrid_weight", 0.5)),
+        rerank=_rerank(config.get("rerank")),
+        rerank_first=_count("index['rerank_first']", config.get("rerank_first", 50)),
     )
 
 
-def checked_mode(mode: Any) -> Mode:
-    """Return a search mode; None is the default.
+def checked_mode(mode: Any, has_embedder: bool) -> Mode | None:
+    """Return a search mode; None stays None.
 
     Raises:
-        ConfigurationError: It is no mode of this release.
+        ConfigurationError: There is no such mode, or it needs an embedder.
     """
-    if mode is None or mode == "semantic":
-        return "semantic"
-    raise ConfigurationError(f"Unknown search mode {mode!r}; this release knows: 'semantic'.")
+    if mode is None:
+        return None
+    if mode not in get_args(Mode):
+        known = ", ".join(map(repr, get_args(Mode)))
+        raise ConfigurationError(f"Unknown search mode {mode!r}; there are {known}.")
+    if mode != "keyword" and not has_embedder:
+        raise ConfigurationError(f"mode={mode!r} needs embeddings: index={{'embed': 'local'}}, or a model of your own.")
+    found: Mode = mode
+    return found
+
+
+def checked_weight(name: str, weight: Any) -> float:
+    """Return the weight of the semantic side of a hybrid search.
+
+    Raises:
+        ConfigurationError: It is not a number from 0 to 1.
+    """
+    if not isinstance(weight, (int, float)) or isinstance(weight, bool) or not 0 <= weight <= 1:
+        raise ConfigurationError(f"{name} must be a number from 0 to 1, not {weight!r}.")
+    return float(weight)
 
 
 def checked_paths(index: Any) -> tuple[str, ...] | None:
@@ -124,11 +160,25 @@ def checked_paths(index: Any) -> tuple[str, ...] | None:
 
 
 def _dims(dims: Any) -> int | None:
-    if dims is None:
-        return None
-    if not isinstance(dims, int) or isinstance(dims, bool) or dims < 1:
-        raise ConfigurationError(f"index['dims'] must be a whole number of at least 1, not {dims!r}.")
-    return dims
+    return None if dims is None else _count("index['dims']", dims)
+
+
+def _count(name: str, number: Any) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {number!r}.")
+    return number
+
+
+def _language(name: Any) -> Language:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"index['language'] must be a name such as 'english', not {name!r}.")
+    return Language(name)
+
+
+def _rerank(rerank: Any) -> Any:
+    if rerank is None or callable(rerank) or hasattr(rerank, "compress_documents"):
+        return rerank
+    raise ConfigurationError(f"index['rerank'] must be a function or a document compressor, not {_name(rerank)}.")
 
 
 def _fields(config: Mapping[str, Any]) -> tuple[str, ...]:

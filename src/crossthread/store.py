@@ -30,7 +30,7 @@ from crossthread import namespaces
 from crossthread._clock import Clock
 from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
-from crossthread.batch import Compute, Embed, run_batch
+from crossthread.batch import Compute, Embed, Rerank, run_batch
 from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
 from crossthread.engines.base import Engine, VectorSpace
 from crossthread.engines.registry import engine_for
@@ -38,6 +38,7 @@ from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreCl
 from crossthread.filters.parse import parse_filter
 from crossthread.operations.commands import Batch, Count, Forget, Sweep
 from crossthread.operations.plan import ModalSearchOp
+from crossthread.reranking import Reranker
 from crossthread.settings import IndexConfig, Mode, parse_index
 from crossthread.sweeper import Sweeper
 from crossthread.ttl import TTLConfig, checked_ttl, omits_expired, parse_ttl
@@ -88,6 +89,7 @@ class MemoryStore(Closing, BaseStore):
     ) -> None:
         self._index = parse_index(index)
         self._embedder = as_embedder(self._index) if self._index is not None else None
+        self._reranker = Reranker(self._index) if self._index is not None and self._index.rerank is not None else None
         self.index_config: dict[str, Any] | None = dict(index) if index is not None else None
         self.ttl_config: TTLConfig | None = parse_ttl(ttl)  # type: ignore[assignment]  # ours allows a fraction
         self._closed = False
@@ -142,7 +144,7 @@ class MemoryStore(Closing, BaseStore):
     def _open(self, create: bool) -> None:
         settings, embedder = self._index, self._embedder
         space = None if settings is None or embedder is None else VectorSpace(embedder.model, settings.dims)
-        self._engine.open(space, create=create)
+        self._engine.open(space, None if settings is None else settings.language.name, create=create)
 
     async def asetup(self) -> None:
         """Do what `setup` does, without blocking the event loop."""
@@ -202,6 +204,9 @@ class MemoryStore(Closing, BaseStore):
             case Embed(documents, queries):
                 assert self._embedder is not None
                 return self._embedder.embed(documents, queries)
+            case Rerank(query, hits):
+                assert self._reranker is not None
+                return self._reranker.rerank(query, hits)
             case Call(function, argument):
                 result = function(argument)
                 if inspect.iscoroutine(result):
@@ -224,6 +229,9 @@ class MemoryStore(Closing, BaseStore):
             case Embed(documents, queries):
                 assert self._embedder is not None
                 return await self._embedder.aembed(documents, queries)
+            case Rerank(query, hits):
+                assert self._reranker is not None
+                return await self._reranker.arerank(query, hits)
             case Call(function, argument):
                 result = function(argument)
                 return await result if inspect.isawaitable(result) else result
@@ -256,6 +264,8 @@ class MemoryStore(Closing, BaseStore):
         refresh_ttl: bool | None = None,
         mode: Mode | None = None,
         min_score: float | None = None,
+        hybrid_weight: float | None = None,
+        explain: bool = False,
     ) -> list[SearchItem]:
         """Find items below a namespace.
 
@@ -266,11 +276,14 @@ class MemoryStore(Closing, BaseStore):
             limit: How many at the most.
             offset: How many to skip.
             refresh_ttl: Whether to renew the life of the items returned; None: as ``ttl["refresh_on_read"]`` says.
-            mode: How to answer the query; None: as ``index["mode"]`` says.
+            mode: How to answer the query, ``"semantic"``, ``"keyword"`` or ``"hybrid"``; None: as ``index`` says.
             min_score: Leave out hits with a lower score.
+            hybrid_weight: How much the semantic side counts in a hybrid search; None: as ``index`` says.
+            explain: Return `ExplainedItem` objects, which tell the parts of their scores.
 
         Returns:
-            The hits in order, each with its ``score`` in [-1, 1] (cosine similarity; None without a query).
+            The hits in order, each with its ``score``: the cosine similarity in [-1, 1] (semantic), BM25 above 0
+            (keyword), or the fused score in [0, 1] (hybrid); None without a query.
 
         Raises:
             InvalidNamespaceError, InvalidFilterError, InvalidArgumentError: An argument breaks a rule.
@@ -278,7 +291,7 @@ class MemoryStore(Closing, BaseStore):
             StoreError: The engine refused.
         """
         op = self._search_op(namespace_prefix, filter, limit, offset, query, refresh_ttl)
-        return cast(list[SearchItem], self._one(ModalSearchOp(op, mode, min_score)))
+        return cast(list[SearchItem], self._one(ModalSearchOp(op, mode, min_score, hybrid_weight, explain)))
 
     async def asearch(
         self,
@@ -292,10 +305,12 @@ class MemoryStore(Closing, BaseStore):
         refresh_ttl: bool | None = None,
         mode: Mode | None = None,
         min_score: float | None = None,
+        hybrid_weight: float | None = None,
+        explain: bool = False,
     ) -> list[SearchItem]:
         """Do what `search` does, without blocking the event loop."""
         op = self._search_op(namespace_prefix, filter, limit, offset, query, refresh_ttl)
-        return cast(list[SearchItem], await self._aone(ModalSearchOp(op, mode, min_score)))
+        return cast(list[SearchItem], await self._aone(ModalSearchOp(op, mode, min_score, hybrid_weight, explain)))
 
     def _search_op(
         self, prefix: Any, filter_: Any, limit: int, offset: int, query: str | None, refresh_ttl: bool | None

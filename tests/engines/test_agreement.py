@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 from crossthread import MemoryStore
+from crossthread.engines.sqlite.engine import SQLiteEngine
 from crossthread.testing import StoreComparison
 from servers import run_sql, schema_for, server_url, with_parameters
 
@@ -32,6 +33,13 @@ WALK = settings(
 class SQLiteComparison(StoreComparison):
     def open_store(self, folder: Path, **settings: Any) -> MemoryStore:
         return MemoryStore(folder / "agent.db", **settings)
+
+
+class RareWordsComparison(StoreComparison):
+    """The file engine as it searches many items: the rarest words first, and no more than it takes."""
+
+    def open_store(self, folder: Path, *, clock: Any, **settings: Any) -> MemoryStore:
+        return MemoryStore(SQLiteEngine(folder / "agent.db", clock=clock, many_items=0), **settings)
 
 
 class _Pair:
@@ -68,8 +76,8 @@ def server_store(folder: Path, **settings: Any) -> MemoryStore:
         MemoryStore(url, **{**settings, "index": {"embed": len}}).close()
     if folder != _last_folder:
         _last_folder = folder
-        run_sql(f"TRUNCATE {_SCHEMA}.items, {_SCHEMA}.vectors")
-        run_sql(f"UPDATE {_SCHEMA}.state SET model = NULL, dims = NULL")
+        run_sql(f"TRUNCATE {_SCHEMA}.items, {_SCHEMA}.words, {_SCHEMA}.vectors")
+        run_sql(f"UPDATE {_SCHEMA}.state SET language = NULL, model = NULL, dims = NULL")
         run_sql(f"ALTER SEQUENCE {_SCHEMA}.stamps RESTART")
     return MemoryStore(url, **settings)
 
@@ -138,6 +146,10 @@ class MemoryComparison(StoreComparison):
 
 class TestSQLite(SQLiteComparison.TestCase):  # type: ignore[name-defined,misc]
     settings = WALK
+
+
+class TestRareWords(RareWordsComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=300 if LONG else 30)
 
 
 class TestPair(PairComparison.TestCase):  # type: ignore[name-defined,misc]

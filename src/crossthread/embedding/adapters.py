@@ -26,13 +26,15 @@ LOCAL = "local"
 _NAMES = ("model", "model_name", "model_id", "deployment", "repo_id")  # where LangChain's classes tell their model
 
 
-def as_embedder(settings: IndexSettings) -> Embedder:
-    """Return the embedder of a store.
+def as_embedder(settings: IndexSettings) -> Embedder | None:
+    """Return the embedder of a store; None for one that has only keywords.
 
     Raises:
         ConfigurationError: A provider string that cannot be loaded; the message says what to install.
     """
     embed = settings.embed
+    if embed is None:
+        return None
     if isinstance(embed, str):
         return LangChainEmbedder(_by_name(embed), settings.model or embed)
     if isinstance(embed, Embeddings):
@@ -91,7 +93,7 @@ class FunctionEmbedder:
         texts = _distinct(documents, queries)
         found = self._call(list(texts))
         if inspect.isawaitable(found):  # a lambda or a partial around an async function
-            found = _run_on_private_loop(_awaited(found))
+            found = run_on_private_loop(_awaited(found))
         return _split(texts, found, documents, queries)
 
     async def aembed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -118,7 +120,7 @@ class AsyncFunctionEmbedder:
 
     def embed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from sync code."""
-        return _run_on_private_loop(self.aembed(documents, queries))
+        return run_on_private_loop(self.aembed(documents, queries))
 
     async def aembed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from async code without blocking the event loop."""
@@ -149,7 +151,7 @@ _private_loop: asyncio.AbstractEventLoop | None = None
 _private_loop_lock = threading.Lock()
 
 
-def _run_on_private_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
+def run_on_private_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Wait for a coroutine on a loop of our own; always the same, since async clients are bound to their first loop."""
     global _private_loop
     with _private_loop_lock:

@@ -49,6 +49,20 @@ class VectorSpace(NamedTuple):
         return VectorSpace(self.model, dims)
 
 
+def agreed_language(stored: str | None, wanted: str | None, where: str) -> str | None:
+    """Return the language that holds both what is stored and what a store asks for; None is none yet.
+
+    Raises:
+        IndexMismatchError: They are not the same.
+    """
+    if stored is not None and wanted is not None and stored != wanted:
+        raise IndexMismatchError(
+            f"The words in {where} are of language {stored!r}, but index= asks for {wanted!r}. Open it with the "
+            "language it was made with, or put the memories into a new store to index them again."
+        )
+    return stored or wanted
+
+
 class Engine(ABC):
     """Keeps items and their vectors somewhere, and executes batches on them.
 
@@ -68,16 +82,17 @@ class Engine(ABC):
         """Return the engine for a URL or path, not yet open. ``clock`` is for tests."""
 
     @abstractmethod
-    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
+    def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Make the place ready; doing it again changes nothing.
 
         Args:
             space: What the store knows of its vectors; None where it has no embedder.
+            language: The language of its words; None where it has no index.
             create: Whether what is missing is created, or migrated. Without it, opening finds out no more than that.
 
         Raises:
             StoreError: It cannot be opened.
-            IndexMismatchError: Its vectors are not of this space.
+            IndexMismatchError: Its vectors are not of this space, or its words of this language.
         """
 
     @abstractmethod

@@ -9,10 +9,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from crossthread import namespaces, ttl, values
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
-from crossthread.engines.base import BlockingEngine, VectorSpace
+from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -32,9 +35,11 @@ from crossthread.operations.commands import (
     Row,
     Search,
     Sweep,
+    scored_row,
 )
-from crossthread.search import scan
+from crossthread.search import fusion, keyword, scan
 from crossthread.search.vectors import to_bytes
+from crossthread.search.words import Words
 
 Address = tuple[str, str]
 
@@ -48,6 +53,7 @@ class _Record:
     expires_at: int | None
     vectors: bytes
     hashes: tuple[bytes, ...]
+    words: Words | None
 
 
 class MemoryEngine(BlockingEngine):
@@ -59,6 +65,7 @@ class MemoryEngine(BlockingEngine):
         self._records: dict[str, dict[str, _Record]] = {}
         self._owners: dict[bytes, set[Address]] = {}  # text hash: the items that have it
         self._last_write = 0
+        self._language: str | None = None
         watch(self)
 
     def before_fork(self) -> None:
@@ -74,10 +81,11 @@ class MemoryEngine(BlockingEngine):
         """Return a new, empty engine."""
         return cls(clock)
 
-    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
-        """Take on the vector space; there is nothing else to prepare."""
+    def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
+        """Take on the vector space and the language; there is nothing else to prepare."""
         self.check_open()
         self.space = self.space.agreed(space or VectorSpace(), "memory")
+        self._language = agreed_language(self._language, language, "memory")
 
     def close(self) -> None:
         """Refuse from now on, and forget everything."""
@@ -137,8 +145,8 @@ class _Run:
             case Search():
                 found_all = self.search(command)
                 if command.refresh_ttl:
-                    self.to_refresh.update({(r.row.namespace, r.row.key): r for r, _ in found_all})
-                return [record.row._replace(score=score) for record, score in found_all]
+                    self.to_refresh.update({(r.row.namespace, r.row.key): r for r, *_ in found_all})
+                return [scored_row(record.row, hit, terms, command.explain) for record, hit, terms in found_all]
             case ListNamespaces(patterns, max_depth, limit, offset):
                 names = {namespaces.from_text(record.row.namespace) for record in self.below("")}
                 return namespaces.listed(names, patterns, max_depth, limit, offset)
@@ -190,23 +198,58 @@ class _Run:
             return found
         return [record for record in found if matches(where, values.decode(record.row.value))]
 
-    def search(self, command: Search) -> list[tuple[_Record, float | None]]:
+    def search(self, command: Search) -> list[tuple[_Record, scan.Hit | None, dict[str, float]]]:
+        """Return the records of a page, with what they were found by."""
         found = self.matching(command.prefix, command.where)
-        if command.vector is None:
+        page = slice(command.offset, command.offset + command.limit)
+        if command.mode is None:
             found.sort(key=lambda record: -record.row.updated_at)
-            return [(record, None) for record in found[command.offset : command.offset + command.limit]]
-        indexed = [record for record in found if record.hashes]
-        if not indexed or self.engine.space.dims is None:
-            return []
-        self.engine.space.admit(command.vector.size)
-        block = scan.pack(
-            list(range(len(indexed))),
-            [record.row.updated_at for record in indexed],
-            [record.vectors for record in indexed],
-            self.engine.space.dims,
+            return [(record, None, {}) for record in found[page]]
+        scope = self.below(command.prefix)
+        places = {id(record): place for place, record in enumerate(scope)}
+        allowed = np.array([places[id(record)] for record in found], dtype=np.int64)
+        postings, corpus = self.postings(scope, command.terms)
+        words = keyword.scored(postings, corpus, allowed)
+        count = command.offset + command.limit
+        if command.mode == "keyword":
+            hits = keyword.best(words, count, min_score=command.min_score)
+        else:
+            hits = self.nearest(scope, command, words, allowed, count)
+        parts = keyword.explained(postings, corpus, command.terms, [hit.id for hit in hits])
+        return [(scope[hit.id], hit, parts.get(hit.id, {})) for hit in hits[page]]
+
+    def postings(self, scope: list[_Record], terms: tuple[str, ...]) -> tuple[keyword.Postings, keyword.Corpus]:
+        """Return where terms occur; an item's place in the scope is its id."""
+        indexed = [(place, record, record.words) for place, record in enumerate(scope) if record.words is not None]
+        rows = [
+            (place, record.row.updated_at, words.length, [words.counts.get(term, 0) for term in terms])
+            for place, record, words in indexed
+            if any(term in words.counts for term in terms)
+        ]
+        holding = tuple(sum(1 for *_, counts in rows if counts[n]) for n in range(len(terms)))
+        corpus = keyword.Corpus(len(indexed), sum(words.length for *_, words in indexed), holding)
+        return keyword.Postings.of(rows, len(terms)), corpus
+
+    def nearest(
+        self, scope: list[_Record], command: Search, words: keyword.Scored, allowed: npt.NDArray[np.int64], count: int
+    ) -> list[scan.Hit]:
+        """Return the best hits by vectors, or by vectors and words."""
+        assert command.vector is not None
+        block = scan.EMPTY
+        if self.engine.space.dims is not None:
+            self.engine.space.admit(command.vector.size)
+            indexed = [(place, record) for place, record in enumerate(scope) if record.hashes]
+            block = scan.pack(
+                [place for place, _ in indexed],
+                [record.row.updated_at for _, record in indexed],
+                [record.vectors for _, record in indexed],
+                self.engine.space.dims,
+            )
+        if command.mode == "semantic":
+            return scan.best(block, command.vector, count, allowed=allowed, min_score=command.min_score)
+        return fusion.best(
+            lambda: [(block, allowed)], command.vector, words, command.weight, count, min_score=command.min_score
         )
-        hits = scan.best(block, command.vector, command.offset + command.limit, min_score=command.min_score)
-        return [(indexed[hit.id], hit.score) for hit in hits[command.offset :]]
 
     def vector_of(self, hash_: bytes) -> bytes:
         """Return the vector of a text that some item has."""
@@ -233,7 +276,7 @@ class _Run:
             self.engine.space = self.engine.space.admit(command.vectors.shape[1])
             vectors = to_bytes(command.vectors)
         expires_at = ttl.expiry(self.now, command.ttl_minutes)
-        record = _Record(row, command.ttl_minutes, expires_at, vectors, command.hashes)
+        record = _Record(row, command.ttl_minutes, expires_at, vectors, command.hashes, command.words)
         self.replace((command.namespace, command.key), record)
         self.engine._last_write = stamp
         return row

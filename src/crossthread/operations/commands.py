@@ -10,14 +10,25 @@ from typing import NamedTuple
 
 from crossthread.filters.ast import Node
 from crossthread.namespaces import Namespace, Pattern
+from crossthread.search.scan import Hit
 from crossthread.search.vectors import Vectors
+from crossthread.search.words import Words
+from crossthread.settings import Mode
 
 ABSENT = -1
 """As ``Put.expected``: the put is only done while there is no live item."""
 
 
+class Parts(NamedTuple):
+    """What a score is made of: the cosine, the BM25 score, and what each term adds to that; None for a missing side."""
+
+    semantic: float | None
+    keyword: float | None
+    terms: dict[str, float]
+
+
 class Row(NamedTuple):
-    """An item as an engine returns it. Times are microseconds since 1970."""
+    """An item as an engine returns it. Times are microseconds since 1970; ``parts`` where a search asks for them."""
 
     namespace: str
     key: str
@@ -25,6 +36,15 @@ class Row(NamedTuple):
     created_at: int
     updated_at: int
     score: float | None = None
+    parts: Parts | None = None
+
+
+def scored_row(row: Row, hit: Hit | None, terms: dict[str, float], explain: bool) -> Row:
+    """Return the row of a hit with its score, and with the parts of it where they are asked for."""
+    if hit is None:
+        return row
+    parts = Parts(hit.semantic, hit.keyword, terms) if explain else None
+    return row._replace(score=hit.score, parts=parts)
 
 
 class Get(NamedTuple):
@@ -38,8 +58,10 @@ class Get(NamedTuple):
 class Search(NamedTuple):
     """Find items below ``prefix``. Answer: list of `Row`.
 
-    With a ``vector`` (unit length, shape (dims,)): items that have vectors, by their best cosine; those under
-    ``min_score`` are left out. Without: newest first.
+    Without a ``mode``: newest first. Otherwise the best first, those under ``min_score`` left out: ``semantic``,
+    items that have vectors, by their best cosine with ``vector`` (unit length, shape (dims,)); ``keyword``, items in
+    which one of ``terms`` occurs, by BM25 (``search.keyword``); ``hybrid``, both kinds, by the fused score
+    (``search.fusion``) in which the semantic side has ``weight``. With ``explain`` rows tell the parts of their scores.
     """
 
     prefix: str
@@ -49,6 +71,10 @@ class Search(NamedTuple):
     refresh_ttl: bool
     vector: Vectors | None = None
     min_score: float | None = None
+    mode: Mode | None = None
+    terms: tuple[str, ...] = ()
+    weight: float = 0.5
+    explain: bool = False
 
 
 class ListNamespaces(NamedTuple):
@@ -78,9 +104,10 @@ class KnownVectors(NamedTuple):
 
 
 class Put(NamedTuple):
-    """Write one item and replace all its vectors. Answer: `Row` of the item as written.
+    """Write one item and replace all that it is found by. Answer: `Row` of the item as written.
 
-    ``vectors`` (n, dims) and ``hashes`` (n) belong to the item's texts, in order; None and () where nothing is indexed.
+    ``vectors`` (n, dims) and ``hashes`` (n) belong to the item's texts, in order, and so do the ``words`` of all of
+    them; None and () where nothing is indexed.
     With ``expected`` (the ``updated_at`` of the item that was read, or `ABSENT`) the put fails with `Conflict` unless
     the item is still that one.
     """
@@ -92,6 +119,7 @@ class Put(NamedTuple):
     vectors: Vectors | None = None
     hashes: tuple[bytes, ...] = ()
     expected: int | None = None
+    words: Words | None = None
 
 
 class Delete(NamedTuple):

@@ -27,7 +27,7 @@ from crossthread.operations.commands import (
     Search,
     Sweep,
 )
-from crossthread.settings import IndexSettings, Mode, checked_mode, checked_paths
+from crossthread.settings import IndexSettings, Mode, checked_mode, checked_paths, checked_weight
 from crossthread.ttl import checked_ttl
 
 _LARGEST: Final = 2**62  # a limit beyond any database's integers means "all"
@@ -39,6 +39,8 @@ class ModalSearchOp(NamedTuple):
     search: SearchOp
     mode: Mode | None = None
     min_score: float | None = None
+    hybrid_weight: float | None = None
+    explain: bool = False
 
 
 class ConditionalPutOp(NamedTuple):
@@ -51,18 +53,30 @@ class ConditionalPutOp(NamedTuple):
 AnyOp = GetOp | SearchOp | PutOp | ListNamespacesOp | ModalSearchOp | ConditionalPutOp | Count | Forget | Sweep
 
 
+class RerankedPage(NamedTuple):
+    """A page to be cut from hits whose order is improved first; ``first``: of how many."""
+
+    query: str
+    first: int
+    limit: int
+    offset: int
+    refresh_ttl: bool
+
+
 @dataclass(slots=True)
 class Plan:
     """What a batch will do.
 
     ``commands`` are the reads and the last write of each key; ``answers[i]`` is the position of the command that
-    answers operation ``i``, or None. ``texts`` and ``queries`` say what to embed for the command at a position.
+    answers operation ``i``, or None. ``texts`` and ``queries`` say what to embed for the command at a position, and
+    ``reranked`` which operations' hits get a better order.
     """
 
     commands: list[Command] = field(default_factory=list)
     answers: list[int | None] = field(default_factory=list)
     texts: dict[int, list[str]] = field(default_factory=dict)
     queries: dict[int, str] = field(default_factory=dict)
+    reranked: dict[int, RerankedPage] = field(default_factory=dict)
 
 
 def make_plan(ops: Iterable[Any], index: IndexSettings | None) -> Plan:
@@ -106,25 +120,36 @@ def _get(op: GetOp) -> Get:
 
 def _add_search(plan: Plan, op: ModalSearchOp, index: IndexSettings | None) -> None:
     search = op.search
-    checked_mode(op.mode)
+    mode = checked_mode(op.mode, has_embedder=index is None or index.embed is not None)
     query = search.query
     if query is not None and not isinstance(query, str):
         raise InvalidArgumentError(f"query must be text or None, not {query!r}.")
     min_score = op.min_score
     if min_score is not None and (not isinstance(min_score, (int, float)) or isinstance(min_score, bool)):
         raise InvalidArgumentError(f"min_score must be a number or None, not {min_score!r}.")
-    if index is not None and query:
-        plan.queries[len(plan.commands)] = query
-    plan.commands.append(
-        Search(
-            prefix=namespaces.to_text(search.namespace_prefix, empty_allowed=True),
-            where=parse_filter(search.filter),
-            limit=_count("limit", search.limit),
-            offset=_count("offset", search.offset),
-            refresh_ttl=bool(search.refresh_ttl),
-            min_score=min_score,
-        )
+    weight = None if op.hybrid_weight is None else checked_weight("hybrid_weight", op.hybrid_weight)
+    command = Search(
+        prefix=namespaces.to_text(search.namespace_prefix, empty_allowed=True),
+        where=parse_filter(search.filter),
+        limit=_count("limit", search.limit),
+        offset=_count("offset", search.offset),
+        refresh_ttl=bool(search.refresh_ttl),
+        min_score=min_score,
+        explain=bool(op.explain),
     )
+    if index is not None and query:
+        mode = mode or index.mode
+        command = command._replace(mode=mode, weight=index.hybrid_weight if weight is None else weight)
+        if mode != "semantic":
+            command = command._replace(terms=index.language.query(query))
+        if mode != "keyword":
+            plan.queries[len(plan.commands)] = query
+        if index.rerank is not None and command.limit:
+            page = RerankedPage(query, index.rerank_first, command.limit, command.offset, command.refresh_ttl)
+            plan.reranked[len(plan.answers)] = page
+            enough = max(index.rerank_first, command.offset + command.limit)
+            command = command._replace(limit=min(enough, _LARGEST), offset=0, refresh_ttl=False)
+    plan.commands.append(command)
 
 
 def _add_write(
@@ -145,7 +170,10 @@ def _add_write(
         if index is not None and paths != ():
             # Read back what is stored: what is indexed is what a reader will see.
             texts = texts_of(values.decode(value), index.fields if paths is None else paths)
-        write = Put(*address, value, ttl_minutes, None, tuple([text_hash(text) for text in texts]), expected)
+        words = index.language.words(texts) if index is not None and texts else None
+        if index is None or index.embed is None:
+            texts = []  # nothing to embed
+        write = Put(*address, value, ttl_minutes, None, tuple([text_hash(text) for text in texts]), expected, words)
     writes.pop(address, None)  # the last write of a key takes its place in the order, too
     writes[address] = write, texts
 

@@ -7,7 +7,7 @@ that equal vectors score exactly equal wherever they stand.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,12 +38,20 @@ class Block(NamedTuple):
         return self.matrix.nbytes + self.ids.nbytes + self.stamps.nbytes + starts
 
 
+EMPTY = Block(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 1), np.float32), None)
+
+
 class Hit(NamedTuple):
-    """An item found: its id, its score in [-1, 1] and its stamp; sorted by `rank`."""
+    """An item found: its id, its score and its stamp; sorted by `rank`.
+
+    ``semantic`` (a cosine) and ``keyword`` (BM25) are the parts of the score, where the search has them.
+    """
 
     id: int
     score: float
     stamp: int
+    semantic: float | None = None
+    keyword: float | None = None
 
 
 def pack(ids: list[int], stamps: list[int], vectors: list[bytes], dims: int) -> Block:
@@ -76,22 +84,20 @@ def best(
     """
     if not len(block.ids) or count <= 0:
         return []
-    approximate = block.matrix @ query
-    if block.starts is not None:
-        approximate = np.maximum.reduceat(approximate, block.starts)
+    approximate = approximate_scores(block, query)
     if allowed is not None:
         positions = np.flatnonzero(np.isin(block.ids, allowed, assume_unique=True))
         approximate = approximate[positions]
     else:
         positions = None
-    candidates = _contenders(approximate, count, margin=rounding(block.matrix.shape[1]))
+    candidates = contenders(approximate, count, margin=rounding(block.matrix.shape[1]))
     if positions is not None:
         candidates = positions[candidates]
-    scores = _exact(block, query, candidates)
+    scores = exact_scores(block, query, candidates)
     stamps = block.stamps[candidates]
     order = np.lexsort((-stamps, -scores))[:count]
     hits = [
-        Hit(id_, score, stamp)
+        Hit(id_, score, stamp, semantic=score)
         for id_, score, stamp in zip(
             block.ids[candidates[order]].tolist(), scores[order].tolist(), stamps[order].tolist(), strict=True
         )
@@ -112,7 +118,13 @@ def rounding(dims: int) -> float:
     return 2 * dims * 2.0**-24
 
 
-def _contenders(approximate: Vectors, count: int, margin: float) -> npt.NDArray[np.intp]:
+def approximate_scores(block: Block, query: Vectors) -> Vectors:
+    """Return the cosine of every item with the query, off by half of `rounding` at the most: the first pass."""
+    found: Vectors = block.matrix @ query
+    return found if block.starts is None else np.maximum.reduceat(found, block.starts)
+
+
+def contenders(approximate: npt.NDArray[np.floating[Any]], count: int, margin: float) -> npt.NDArray[np.intp]:
     """Return the positions whose exact score may be among the ``count`` best."""
     if count >= len(approximate):
         return np.arange(len(approximate))
@@ -120,7 +132,7 @@ def _contenders(approximate: Vectors, count: int, margin: float) -> npt.NDArray[
     return np.flatnonzero(approximate >= threshold - margin)
 
 
-def _exact(block: Block, query: Vectors, items: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+def exact_scores(block: Block, query: Vectors, items: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Return the float64 cosine of each of these items with the query: the best of each item's vectors."""
     wide = query.astype(np.float64)
     if block.starts is None:

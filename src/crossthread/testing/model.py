@@ -38,6 +38,11 @@ _TTL_CONFIGS: list[dict[str, Any] | None] = [
     {"omit_expired": False, "refresh_on_read": False},
 ]
 _DIMS = 16
+_MODES: dict[str | None, list[str | None]] = {
+    "vectors": [None, "semantic", "keyword", "hybrid"],
+    "words": [None, "keyword"],
+    None: [None],
+}
 _WATCHED: list[tuple[str, ...]] = [(), ("a",), ("a", "b")]
 
 
@@ -95,6 +100,8 @@ class StoreComparison(RuleBasedStateMachine):
         self._runner = asyncio.Runner()
         self._settings: dict[str, Any] = {}
         self._is_async = False
+        self._modes: list[str | None] = [None]
+        self._steps = 0
         self.store: Any = None
         self.reference: Any = None
 
@@ -123,11 +130,16 @@ class StoreComparison(RuleBasedStateMachine):
         self._runner.close()
         self._temporary.cleanup()
 
-    @initialize(ttl=st.sampled_from(_TTL_CONFIGS), indexed=st.sampled_from([True, True, False]), is_async=st.booleans())
-    def open_both(self, ttl: dict[str, Any] | None, indexed: bool, is_async: bool) -> None:
+    @initialize(
+        ttl=st.sampled_from(_TTL_CONFIGS),
+        index=st.sampled_from(["vectors", "vectors", "words", None]),
+        is_async=st.booleans(),
+    )
+    def open_both(self, ttl: dict[str, Any] | None, index: str | None, is_async: bool) -> None:
         """Open both stores with the same settings."""
-        index = {"embed": HashEmbeddings(_DIMS), "dims": _DIMS, "fields": ["text"]} if indexed else None
-        self._settings = {"index": index, "ttl": ttl}
+        self._modes = _MODES[index]
+        embed = {"embed": HashEmbeddings(_DIMS), "dims": _DIMS} if index == "vectors" else {}
+        self._settings = {"index": {**embed, "fields": ["text"]} if index else None, "ttl": ttl}
         self._is_async = is_async
         self.store = self.open_store(self.folder, **self._settings, clock=self.clock)
         self.reference = MemoryStore(":memory:", **self._settings, clock=self.clock)
@@ -167,9 +179,14 @@ class StoreComparison(RuleBasedStateMachine):
         """Read one item."""
         self._compare("get", op.namespace, op.key, refresh_ttl=op.refresh_ttl)
 
-    @rule(op=_searches(), min_score=st.sampled_from([None, None, 0.0, 0.3]))
-    def search(self, op: SearchOp, min_score: float | None) -> None:
-        """Search, by filter, by meaning, or both."""
+    @rule(
+        op=_searches(),
+        min_score=st.sampled_from([None, None, 0.0, 0.3]),
+        mode=st.integers(0, 3),
+        weight=st.sampled_from([None, 0.0, 0.3, 1.0]),
+    )
+    def search(self, op: SearchOp, min_score: float | None, mode: int, weight: float | None) -> None:
+        """Search, by filter, by meaning, by words, or all of it."""
         self._compare(
             "search",
             op.namespace_prefix,
@@ -179,6 +196,9 @@ class StoreComparison(RuleBasedStateMachine):
             offset=op.offset,
             refresh_ttl=op.refresh_ttl,
             min_score=min_score,
+            mode=self._modes[mode % len(self._modes)],
+            hybrid_weight=weight,
+            explain=mode == 3,
         )
 
     @rule(op=_lists())
@@ -238,8 +258,10 @@ class StoreComparison(RuleBasedStateMachine):
             self._compare("search", (), limit=10_000, refresh_ttl=False)
             self._compare("list_namespaces", limit=10_000)
             # The same queries after every step: what an engine keeps in memory must follow each kind of write.
-            for prefix in _WATCHED:
-                self._compare("search", prefix, query="green tea", limit=10_000, refresh_ttl=False)
+            self._steps += 1
+            for number, prefix in enumerate(_WATCHED, self._steps):
+                mode = self._modes[number % len(self._modes)]
+                self._compare("search", prefix, query="green tea", limit=10_000, refresh_ttl=False, mode=mode)
 
     def _compare(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Make one call on both stores and compare what they return or raise."""
@@ -274,7 +296,9 @@ def _plain(result: Any) -> Any:
             result.created_at,
             result.updated_at,
         ]
-        return [*map(str, fields), repr(result.score) if isinstance(result, SearchItem) else "item"]
+        score = repr(result.score) if isinstance(result, SearchItem) else "item"
+        parts = [repr(getattr(result, part, None)) for part in ("semantic", "keyword", "terms")]
+        return [*map(str, fields), score, *parts]
     return repr(result)
 
 

@@ -22,7 +22,7 @@ import psycopg
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
 from crossthread.engines._worker import copies
-from crossthread.engines.base import BlockingEngine, VectorSpace
+from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
 from crossthread.engines.postgres import connection as postgres
 from crossthread.engines.postgres import schema as schemas
 from crossthread.engines.postgres import statements as texts
@@ -100,6 +100,7 @@ class PostgresEngine(BlockingEngine):
         weakref.finalize(self, self._pool.close)
         self._statements: Statements | None = None
         self._wanted: VectorSpace | None = None
+        self._language: str | None = None
         self._open_lock = threading.Lock()
         watch(self)
 
@@ -126,21 +127,31 @@ class PostgresEngine(BlockingEngine):
                     raise ConfigurationError(f"{name} must be a number, not {ours[name]!r}.") from None
         return cls("?".join([place, "&".join(theirs)] if theirs else [place]), **ours, clock=clock)
 
-    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
+    def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Create or migrate the schema, and check that its vectors are of this space."""
         self.check_open()
         with self._open_lock:
-            self._wanted = space
+            self._wanted, self._language = space, language
             connection = postgres.connect(self.conninfo, self.timeout_seconds)
             try:
                 make = schemas.create if create else schemas.find
                 found = make(connection, self.schema, self._pool.where, space is not None)
+                if found is not None:
+                    self._check(connection, found)
             except psycopg.Error as error:
                 raise postgres.as_store_error(error, self._pool.where) from error
             finally:
                 connection.close()
             if found is not None:
                 self._take(found)
+
+    def _check(self, connection: Connection, found: Schema) -> None:
+        """Check that vectors and words are of the same kind; the first store with an index sets the language."""
+        found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
+        if agreed_language(found.language, self._language, self._pool.where) != found.language:
+            fetch(connection, found.statements.set_language, (self._language,))
+            stored = fetch(connection, found.statements.state)[0][2]
+            agreed_language(stored, self._language, self._pool.where)  # another worker may just have set another
 
     def _take(self, found: Schema) -> None:
         self.space = found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
@@ -151,7 +162,7 @@ class PostgresEngine(BlockingEngine):
         """Return the texts; where the schema was not there yet, look again whether somebody has made it."""
         self.check_open()
         if self._statements is None:
-            self.open(self._wanted, create=False)
+            self.open(self._wanted, self._language, create=False)
         if self._statements is None:
             raise StoreError(f"{self._pool.where} has no schema {self.schema!r} of this release. {postgres.SETUP_HINT}")
         return self._statements

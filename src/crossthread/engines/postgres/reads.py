@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from crossthread import namespaces, values
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.narrowing import ANY, Dialect, narrowing
 from crossthread.engines.postgres.addresses import address, split
+from crossthread.engines.postgres.candidates import Candidates
 from crossthread.engines.postgres.connection import NUMBERS, Connection, fetch
 from crossthread.engines.postgres.statements import Statements, scope
 from crossthread.filters.ast import Node
@@ -31,13 +33,16 @@ from crossthread.operations.commands import (
     ListNamespaces,
     Row,
     Search,
+    scored_row,
 )
-from crossthread.search import scan
-from crossthread.search.vectors import to_bytes
+from crossthread.search import fusion, keyword, scan
+from crossthread.search.vectors import Vectors, to_bytes
+from crossthread.search.words import counts_of
 
 ALWAYS = -1  # as "now": before every expiry, so nothing has expired
 _ALL = 2**62
 _SPARE = 2  # more candidates than hits are wanted, so that the last hit is seldom in doubt
+_MOST_TIES = 2000
 _MORE = 4  # how many times as many where that did not do
 
 DIALECT = Dialect(
@@ -116,7 +121,14 @@ class Reader:
         """Return the items that a search finds."""
         if not command.limit:
             return []
-        return self._newest(command) if command.vector is None else self._nearest(command)
+        match command.mode:
+            case None:
+                return self._newest(command)
+            case "semantic":
+                return self._nearest(command)
+            case "keyword":
+                return self._by_words(command)
+        return self._by_both(command)
 
     def list_namespaces(self, command: ListNamespaces) -> list[Namespace]:
         """Return the namespaces that hold a live item."""
@@ -172,6 +184,81 @@ class Reader:
         if space.dims is None:
             return []
         space.admit(command.vector.size)
+        wanted = command.offset + command.limit
+        for limit in _more(wanted + _SPARE):
+            found = self._nearest_vectors(command, limit)
+            candidates = _Nearest(found, command)
+            if len(found) < limit or candidates.are_enough(wanted):
+                break
+        return [
+            scored_row(self._row(candidates.rows[hit.id], command.refresh_ttl), hit, {}, command.explain)
+            for hit in candidates.hits[command.offset : wanted]
+        ]
+
+    def _by_words(self, command: Search) -> list[Row]:
+        found = self._postings(command, with_distance=False)
+        hits = keyword.best(found.words, command.offset + command.limit, min_score=command.min_score)
+        return self._page(found, hits, command)
+
+    def _by_both(self, command: Search) -> list[Row]:
+        """Rank what the words find and the nearest by vectors, as many as it takes."""
+        query = cast(Vectors, command.vector)
+        space = self.find_space(self.connection)
+        if space.dims is not None:
+            space.admit(query.size)
+        found = self._postings(command, with_distance=space.dims is not None)
+        wanted = command.offset + command.limit
+        contenders = np.arange(len(found.places))
+        block = scan.EMPTY
+        if space.dims is not None:
+            for limit in _more(wanted + _SPARE):
+                nearest = self._nearest_vectors(command, limit)
+                for one in nearest:
+                    if self._is_hit(one, command):
+                        found.add(one[:3], one[5], one[8])
+                contenders, least, is_tie = found.contenders(command.weight, wanted, query.size)
+                if len(nearest) < limit or found.cannot_be_reached(
+                    nearest[-1][8], least, is_tie, command.weight, query.size
+                ):
+                    break
+            block = self._block(found, contenders, query.size)
+        words = found.words.only(contenders)
+        hits = fusion.best(lambda: [(block, None)], query, words, command.weight, wanted, min_score=command.min_score)
+        return self._page(found, hits, command)
+
+    def _postings(self, command: Search, *, with_distance: bool) -> Candidates:
+        """Return the items in which terms occur, of those the filter leaves."""
+        found = Candidates(command.terms)
+        if not command.terms:
+            return found
+        covered = scope(command.prefix)
+        parameters: list[Any] = [*covered.parameters, self.now, " | ".join([f"'{term}'" for term in command.terms])]
+        if with_distance:
+            parameters.append(command.vector)
+        extra, operands = None, ()
+        if command.where is not None:
+            extra, operands = self._narrowing(command.where, len(parameters) + 1)
+        text = self.statements.postings(covered, extra, with_distance=with_distance)
+        rows = fetch(self.connection, text, (*parameters, *operands), planned=not covered.is_one_home)
+        counted: list[tuple[int, int, int, list[int]]] = []
+        allowed: list[int] = []
+        for home, rest, key, stamp, length, terms, value, distance, items, words in rows:
+            id_ = len(counted)
+            if command.where is None or (value is not None and matches(command.where, values.decode(value))):
+                # Numbered anew below, without what the filter leaves out.
+                allowed.append(id_)
+                found.add((home, rest, key), stamp, distance)
+            counted.append((id_, stamp, length, counts_of(terms.replace("'", ""), command.terms)))
+            found.corpus = found.corpus._replace(items=items, words=words)
+        postings = keyword.Postings.of(counted, len(command.terms))
+        found.corpus = found.corpus._replace(holding=tuple((postings.counts > 0).sum(axis=0).tolist()))
+        kept = np.array(allowed, dtype=np.int64)
+        found.postings = keyword.Postings(np.arange(len(kept)), *(column[kept] for column in postings[1:]))
+        found.words = keyword.scored(found.postings, found.corpus)
+        return found
+
+    def _nearest_vectors(self, command: Search, limit: int) -> list[Any]:
+        """Return the nearest vectors with their items; such as may satisfy the filter."""
         covered = scope(command.prefix)
         parameters = (*covered.parameters, self.now, command.vector)
         operands: tuple[Any, ...] = ()
@@ -180,14 +267,43 @@ class Reader:
         else:
             extra, operands = self._narrowing(command.where, len(parameters) + 2)
             text = self.statements.nearest_matching(covered, extra)
-        wanted = command.offset + command.limit
-        for limit in _more(wanted + _SPARE):
-            found = fetch(self.connection, text, (*parameters, limit, *operands), planned=not covered.is_one_home)
-            candidates = _Candidates(found, command)
-            if len(found) < limit or candidates.are_enough(wanted):
-                break
-        hits = candidates.hits[command.offset : wanted]
-        return [self._row(candidates.rows[hit.id], command.refresh_ttl, hit.score) for hit in hits]
+        return fetch(self.connection, text, (*parameters, limit, *operands), planned=not covered.is_one_home)
+
+    @staticmethod
+    def _is_hit(one: Any, command: Search) -> bool:
+        """Whether a vector has a live item, and the item satisfies the filter."""
+        return one[0] is not None and (command.where is None or matches(command.where, values.decode(one[3])))
+
+    def _block(self, found: Candidates, ids: npt.NDArray[np.int64], dims: int) -> scan.Block:
+        """Return the vectors of some candidates."""
+        vectors: dict[int, list[bytes]] = {}
+        for numbers, n in fetch(self.connection, self.statements.vectors, self._addresses(found, ids.tolist())):
+            vectors.setdefault(int(ids[n - 1]), []).append(numbers)
+        chosen = sorted(vectors)
+        block = _block([found.stamps[id_] for id_ in chosen], [vectors[id_] for id_ in chosen], dims)
+        return block._replace(ids=np.array(chosen, dtype=np.int64))
+
+    def _page(self, found: Candidates, hits: list[scan.Hit], command: Search) -> list[Row]:
+        """Return the rows of a page of hits."""
+        hits = hits[command.offset :]
+        ids = [hit.id for hit in hits]
+        terms: dict[int, dict[str, float]] = {}
+        if command.explain:
+            terms = keyword.explained(found.postings, found.corpus, command.terms, ids)
+        rows: dict[int, Any] = {}
+        if ids:
+            for *row, n in fetch(self.connection, self.statements.rows, self._addresses(found, ids)):
+                rows[ids[n - 1]] = row
+        return [
+            scored_row(self._row(rows[hit.id], command.refresh_ttl), hit, terms.get(hit.id, {}), command.explain)
+            for hit in hits
+            if hit.id in rows  # or it was written anew since it was found
+        ]
+
+    @staticmethod
+    def _addresses(found: Candidates, ids: list[int]) -> list[list[Any]]:
+        columns = [list(column) for column in zip(*[found.places[id_] for id_ in ids], strict=True)] or [[], [], []]
+        return [*columns, [found.stamps[id_] for id_ in ids]]
 
     def _narrowing(self, where: Node | None, first: int) -> tuple[str, tuple[Any, ...]]:
         """Return the narrowing of a filter, with parameters numbered from ``first`` on."""
@@ -195,17 +311,17 @@ class Reader:
         head, *parts = text.split("?")
         return head + "".join(f"${n}{part}" for n, part in enumerate(parts, first)), operands
 
-    def _row(self, found: Any, refresh_ttl: bool, score: float | None = None) -> Row:
+    def _row(self, found: Any, refresh_ttl: bool) -> Row:
         home, rest, key, value, created_at, updated_at, ttl_minutes, full = found[:8]
         if refresh_ttl and ttl_minutes is not None:
             self.renewals.append(Renewal(home, rest, key, updated_at, ttl_minutes))
         namespace = home + rest
         if full is not None:
             namespace, key = json.loads(full)
-        return Row(namespace, key, value, created_at, updated_at, score)
+        return Row(namespace, key, value, created_at, updated_at)
 
 
-class _Candidates:
+class _Nearest:
     """The vectors that the server found nearest, ranked anew."""
 
     def __init__(self, found: list[Any], command: Search) -> None:
@@ -213,6 +329,7 @@ class _Candidates:
         self.rows: list[Any] = []
         self._command = command
         self._last: float = found[-1][8] if found else 0.0
+        self._fetched = len(found)
         vectors: list[list[bytes]] = []
         places: dict[tuple[str, str, str], int] = {}
         for one in found:
@@ -235,8 +352,9 @@ class _Candidates:
         most = -self._last + scan.rounding(self._command.vector.size)
         if len(self.hits) < wanted:
             return self._command.min_score is not None and most < self._command.min_score
-        # Equal distances are no proof: the server adds in float32, where vectors that differ may be equally far.
-        return self.hits[wanted - 1].score > most
+        # Equal distances are no proof: the server adds in float32, where vectors that differ may be equally far. Of
+        # thousands that are as near as the last hit, the server's order (the latest writes first) decides.
+        return self.hits[wanted - 1].score > most or self._fetched >= wanted + _MOST_TIES
 
 
 def _block(stamps: list[int], vectors: list[list[bytes]], dims: int) -> scan.Block:

@@ -94,13 +94,17 @@ class Statements:
         self.is_cluster = is_cluster
         self.settings = "" if is_cluster else SETTINGS  # Citus makes no plans for unknown parameters
         # Named here, since it would be colocated with any other table of the same column type otherwise.
-        self.distribute = [f"SELECT create_distributed_table('{s}.items', 'namespace', colocate_with => 'none')"]
+        self.distribute = [
+            f"SELECT create_distributed_table('{s}.items', 'namespace', colocate_with => 'none')",
+            f"SELECT create_distributed_table('{s}.words', 'namespace', colocate_with => '{s}.items')",
+        ]
         if vector_schema is not None:
             self.distribute.append(self.distribute_vectors)
         self.table = f"{s}.state"
         self.items = f"{s}.items"
         self.present = f"SELECT {s}.present()"
-        self.state = f"SELECT schema_version, vectors_version, model, dims FROM {s}.state"
+        self.state = f"SELECT schema_version, vectors_version, language, model, dims FROM {s}.state"
+        self.set_language = f"UPDATE {s}.state SET language = $1 WHERE language IS NULL"
         self.set_schema_version = f"UPDATE {s}.state SET schema_version = $1"
         self.set_vectors_version = f"UPDATE {s}.state SET vectors_version = $1"
         self.claim_space = f"UPDATE {s}.state SET model = $1::text, dims = $2::integer WHERE dims IS NULL"
@@ -114,6 +118,18 @@ SELECT {_ROW}, p.number
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS p (namespace, subspace, key, number)
 JOIN {s}.items AS i ON {_SAME_ADDRESS}
 WHERE {self._live("$4")}
+"""
+        # Items, and the vectors of items, at addresses, if they are still the same; parameters: addresses, stamps.
+        self.rows = f"""
+SELECT {_ROW}, p.number
+FROM {_PLACES}
+JOIN {s}.items AS i ON {_SAME_ADDRESS} AND i.updated_at = p.updated_at
+"""
+        self.vectors = f"""
+SELECT v.embedding, p.number
+FROM {_PLACES}
+JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace AND v.key = p.key
+                     AND v.updated_at = p.updated_at
 """
         self.refresh = f"""
 UPDATE {s}.items AS i
@@ -135,24 +151,24 @@ WHERE v.hash = ANY ($1::bytea[]) AND {nearby}
 """
         arrays = (
             "$1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], "
-            "$9::text[], $10::integer[], $11::bigint[], $12::bigint, $13::bigint"
+            "$9::text[], $10::integer[], $11::bigint[], $12::text[], $13::integer[], $14::bigint, $15::bigint"
         )
         # The commonest write of all has no lists to take apart: one item with one vector or none.
         one = (
             "'{}', '{}', '{}', ARRAY[$1::text], ARRAY[$2::text], ARRAY[$3::text], ARRAY[$4::text], ARRAY[$5::float8], "
-            "ARRAY[$6::text], '{0}', '{}', $7::bigint, $8::bigint"
+            "ARRAY[$6::text], '{0}', '{}', ARRAY[$7::text], ARRAY[$8::integer], $9::bigint, $10::bigint"
         )
         if vector_schema is None:
             self.write = f"SELECT * FROM {s}.write_items({arrays})"
             self.write_one = self.write_one_with_vector = f"SELECT * FROM {s}.write_items({one})"
         else:
-            vectors = f"$14::integer[], $15::bytea[], $16::{v}.vector[]"
-            vector = f"'{{1}}', ARRAY[$9::bytea], ARRAY[$10::{v}.vector]"
+            vectors = f"$16::integer[], $17::bytea[], $18::{v}.vector[]"
+            vector = f"'{{1}}', ARRAY[$11::bytea], ARRAY[$12::{v}.vector]"
             self.write = f"SELECT * FROM {s}.write_memories({arrays}, {vectors})"
             self.write_one = f"SELECT * FROM {s}.write_memories({one}, '{{}}', '{{}}', '{{}}')"
             self.write_one_with_vector = f"SELECT * FROM {s}.write_memories({one}, {vector})"
         vectors_gone = f"""
-, gone AS (
+, vectors_gone AS (
     DELETE FROM {s}.vectors AS v USING erased AS e
     WHERE v.namespace = e.namespace AND v.subspace = e.subspace AND v.key = e.key
 )"""
@@ -161,6 +177,9 @@ WITH erased AS (
     DELETE FROM {s}.items AS i
     WHERE i.expires_at <= (SELECT coalesce($1::bigint, {self._present}))
     RETURNING i.namespace, i.subspace, i.key
+), words_gone AS (
+    DELETE FROM {s}.words AS w USING erased AS e
+    WHERE w.namespace = e.namespace AND w.subspace = e.subspace AND w.key = e.key
 ){"" if vector_schema is None else vectors_gone}
 SELECT count(*) FROM erased
 """
@@ -212,6 +231,33 @@ ORDER BY distance, v.updated_at DESC
 LIMIT ${n + 3}::bigint
 """
 
+    def postings(self, covered: Scope, narrowing: str | None, *, with_distance: bool) -> str:
+        """Return the query for the live items in which terms occur, each with the numbers of its scope.
+
+        Parameters: scope, now, the terms as tsquery, the vector where distances are asked for, narrowing. Without a
+        narrowing (None) rows have no value; otherwise those have one that may satisfy the filter.
+        """
+        n = len(covered.parameters)
+        live = self._live(f"${n + 1}")
+        words = f"{self._schema}.words AS w JOIN {self._schema}.items AS i ON {_SAME_WORDS} AND {live}"
+        found = f"w.terms @@ ${n + 2}::tsquery"
+        if covered.is_one_home:
+            found = f"({found})::integer = 1"  # a comparison a row: the index would find the words of everybody
+        value = "NULL" if narrowing is None else f"CASE WHEN {narrowing} THEN i.value::text END"
+        nearest = "NULL"
+        if with_distance:
+            nearest = (
+                f"(SELECT min({self._distance % f'${n + 3}'}) FROM {self._schema}.vectors AS v WHERE {_SAME_WRITE})"
+            )
+        return f"""
+WITH corpus AS MATERIALIZED (
+    SELECT count(*) AS items, coalesce(sum(w.length), 0)::bigint AS words FROM {words} WHERE {covered.of("w")}
+)
+SELECT w.namespace, w.subspace, w.key, w.updated_at, w.length, w.terms::text, {value}, {nearest}, c.items, c.words
+FROM {words}, corpus AS c
+WHERE {covered.of("w")} AND {found}
+"""
+
     def count(self, covered: Scope) -> str:
         """Return the query for the number of live items; parameters: scope, now."""
         live = self._live(f"${len(covered.parameters) + 1}")
@@ -255,6 +301,17 @@ SELECT namespace, subspace, address FROM names
         """Return the statement that erases a scope and answers with the expiry of what was there; parameters: scope."""
         return f"DELETE FROM {self._schema}.items AS i WHERE {covered.of('i')} RETURNING i.expires_at"
 
+    def forget_words(self, covered: Scope) -> str:
+        """Return the statement that erases a scope's words; parameters: scope.
+
+        Those of an item that was put since its scope was erased are left alone.
+        """
+        return f"""
+DELETE FROM {self._schema}.words AS w
+WHERE {covered.of("w")}
+  AND NOT EXISTS (SELECT FROM {self._schema}.items AS i WHERE {covered.of("i")} AND {_SAME_WORDS})
+"""
+
     def forget_vectors(self, covered: Scope) -> str:
         """Return the statement that erases a scope's vectors; parameters: scope.
 
@@ -268,7 +325,12 @@ WHERE {covered.of("v")}
 
 
 _ROW = "i.namespace, i.subspace, i.key, i.value::text, i.created_at, i.updated_at, i.ttl_minutes, i.address::text"
+_PLACES = (
+    "unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY "
+    "AS p (namespace, subspace, key, updated_at, number)"
+)
 _SAME_ADDRESS = "i.namespace = p.namespace AND i.subspace = p.subspace AND i.key = p.key"
+_SAME_WORDS = "i.namespace = w.namespace AND i.subspace = w.subspace AND i.key = w.key AND i.updated_at = w.updated_at"
 _SAME_WRITE = "i.namespace = v.namespace AND i.subspace = v.subspace AND i.key = v.key AND i.updated_at = v.updated_at"
 
 

@@ -14,6 +14,7 @@ from crossthread.engines.postgres.connection import Connection, fetch
 from crossthread.engines.postgres.reads import ALWAYS, Renewal
 from crossthread.engines.postgres.statements import Statements, scope
 from crossthread.operations.commands import Answer, Batch, Conflict, Delete, Forget, Put, Row, Sweep, Write
+from crossthread.search.words import as_column
 
 CONFLICT = "CT001"  # what the functions of the schema raise
 
@@ -68,7 +69,7 @@ def _one(
     put = commands[0]
     if len(commands) > 1 or not isinstance(put, Put) or put.expected is not None or len(put.hashes) > 1:
         return None
-    parameters = [*places[0][:3], put.value, put.ttl_minutes, places[0].full, *moment]
+    parameters = [*places[0][:3], put.value, put.ttl_minutes, places[0].full, *_words(put), *moment]
     if put.vectors is None:
         return statements.write_one, parameters
     return statements.write_one_with_vector, [*parameters, put.hashes[0], put.vectors[0]]
@@ -95,6 +96,8 @@ def _many(
         [place.full for place, _ in written.values()],
         [places[n] for n in written],
         [put.expected for put in puts] if any(put.expected is not None for put in puts) else [],
+        *map(list, zip(*map(_words, puts), strict=True)),
+        *([] if puts else [[], []]),
         *moment,
     ]
     return statements.write, parameters + (_vectors(puts) if statements.has_vectors else [])
@@ -107,7 +110,8 @@ def erase(connection: Connection, statements: Statements, command: Forget | Swee
         return swept
     covered = scope(command.prefix)
     expiries = fetch(connection, statements.forget_items(covered), covered.parameters, planned=True)
-    # A statement of its own, so that it sees the vectors of a put that the first one had to wait for.
+    # Statements of their own, so that they see the words and vectors of a put that the first one had to wait for.
+    fetch(connection, statements.forget_words(covered), covered.parameters, planned=True)
     if statements.has_vectors:
         fetch(connection, statements.forget_vectors(covered), covered.parameters, planned=True)
     horizon = moment.horizon
@@ -145,6 +149,11 @@ def first_dims(batch: Batch) -> int | None:
 def is_plain(command: Write) -> bool:
     """Whether a command may be written together with those of others: it cannot fail for a reason of its own."""
     return isinstance(command, Delete) or (isinstance(command, Put) and command.expected is None)
+
+
+def _words(put: Put) -> tuple[str | None, int | None]:
+    """Return the columns ``terms`` and ``length`` of the table of words."""
+    return (None, None) if put.words is None else (as_column(put.words), put.words.length)
 
 
 def _columns(places: list[Address]) -> list[list[Any]]:

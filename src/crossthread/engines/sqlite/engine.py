@@ -19,12 +19,12 @@ from typing import Any
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
 from crossthread.engines._worker import copies
-from crossthread.engines.base import BlockingEngine, VectorSpace
+from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
 from crossthread.engines.migrations import load_migrations, pending
 from crossthread.engines.sqlite import connection as sqlite
 from crossthread.engines.sqlite import queries
 from crossthread.engines.sqlite.pool import ConnectionPool
-from crossthread.engines.sqlite.reads import Reader, Renewal
+from crossthread.engines.sqlite.reads import MANY_ITEMS, Reader, Renewal
 from crossthread.engines.sqlite.vector_cache import VectorCache
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
@@ -51,14 +51,21 @@ class SQLiteEngine(BlockingEngine):
         path: The file; it is created where it does not exist, in a folder that does.
         clock: For tests.
         cache_bytes: How much memory searched vectors may take.
+        many_items: From how many items on a search by words looks for rare words first; for tests.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, clock: Clock | None = None, cache_bytes: int = CACHE_BYTES
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        many_items: int = MANY_ITEMS,
     ) -> None:
         super().__init__(clock)
         self.path = Path(os.path.abspath(path))
         self._named: str | None = None
+        self._many_items = many_items
         self._cache = VectorCache(cache_bytes)
         self._pool = ConnectionPool(self.path)
         # A store that nobody closed still leaves a clean file, at the latest when the program ends.
@@ -80,7 +87,7 @@ class SQLiteEngine(BlockingEngine):
             )
         return cls(rest[1:], clock=clock)
 
-    def open(self, space: VectorSpace | None, *, create: bool = True) -> None:
+    def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Create or migrate the file, and check that its vectors are of this space."""
         self.check_open()
         with self._open_lock:
@@ -93,6 +100,7 @@ class SQLiteEngine(BlockingEngine):
                 with sqlite.mapped_errors(self.path):
                     self._migrate(connection)
                     *_, model, dims = connection.execute(queries.STATE).fetchone()
+                    self._agree_on_language(connection, language)
             finally:
                 self._pool.give_back(connection)
             wanted = space or VectorSpace()
@@ -117,6 +125,29 @@ class SQLiteEngine(BlockingEngine):
         except BaseException:
             _roll_back(connection)
             raise
+
+    def _agree_on_language(self, connection: sqlite3.Connection, language: str | None) -> None:
+        """Check the language of the words in the file; the first store with an index sets it, and makes their index."""
+        (stored,) = connection.execute(queries.LANGUAGE).fetchone()
+        agreed_language(stored, language, str(self.path))
+        if stored is not None or language is None or self._pool.read_only:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            (stored,) = connection.execute(queries.LANGUAGE).fetchone()  # another process may just have set it
+            agreed_language(stored, language, str(self.path))
+            connection.execute(queries.CREATE_WORDS)
+            connection.execute(queries.SET_LANGUAGE, (language,))
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if "fts5" not in str(error):
+                raise
+            raise StoreError(
+                f"index= needs FTS5, which this SQLite {sqlite3.sqlite_version} was built without ({error}). Use a "
+                "Python from python.org, conda or your distribution, which has it; without index= all else works."
+            ) from error
+        finally:
+            _roll_back(connection)
 
     def _missing(self, connection: sqlite3.Connection, steps: list[Any]) -> list[Any]:
         (exists,) = connection.execute(queries.HAS_STATE).fetchone()
@@ -147,7 +178,7 @@ class SQLiteEngine(BlockingEngine):
     def _read(self, batch: Batch) -> list[Answer]:
         connection = self._pool.borrow()
         try:
-            reader = Reader(connection, self.clock(), batch.omit_expired, self._cache)
+            reader = Reader(connection, self.clock(), batch.omit_expired, self._cache, self._many_items)
             answers = self._read_snapshot(reader, batch)
         except sqlite3.Error as error:
             raise sqlite.as_store_error(error, self.path) from error

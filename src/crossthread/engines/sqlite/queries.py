@@ -23,6 +23,23 @@ SELECT erasures, (SELECT max(updated_at) FROM crossthread_items), last_write, mo
 FROM crossthread_state
 """
 
+LANGUAGE = "SELECT language FROM crossthread_state"
+
+SET_LANGUAGE = "UPDATE crossthread_state SET language = ?"
+
+HAS_WORDS = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'crossthread_words')"
+
+# Which items have a term, and nothing else: counts and lengths stand in the items.
+CREATE_WORDS = """
+CREATE VIRTUAL TABLE IF NOT EXISTS crossthread_words
+USING fts5 (terms, content = '', detail = 'none', columnsize = 0, tokenize = 'ascii')
+"""
+
+PUT_WORDS = "INSERT INTO crossthread_words (rowid, terms) VALUES (?, ?)"
+
+# FTS5 keeps no copy of what it indexed, so it must be told what to take out.
+DELETE_WORDS = "INSERT INTO crossthread_words (crossthread_words, rowid, terms) VALUES ('delete', ?, ?)"
+
 LATEST = "SELECT max(updated_at) FROM crossthread_items"
 
 SCHEMA_VERSION = "SELECT schema_version FROM crossthread_state"
@@ -73,27 +90,28 @@ LIMIT 1
 """
 
 CURRENT = """
-SELECT id, created_at, updated_at, expires_at, texts
+SELECT id, created_at, updated_at, expires_at, texts, words
 FROM crossthread_items
 WHERE namespace = ? AND key = ?
 """
 
 INSERT = """
 INSERT INTO crossthread_items
-    (value, created_at, updated_at, ttl_minutes, expires_at, texts, vectors, namespace, key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (value, created_at, updated_at, ttl_minutes, expires_at, texts, vectors, words, length, namespace, key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 UPDATE = """
 UPDATE crossthread_items
-SET value = ?, created_at = ?, updated_at = ?, ttl_minutes = ?, expires_at = ?, texts = ?, vectors = ?
+SET value = ?, created_at = ?, updated_at = ?, ttl_minutes = ?, expires_at = ?, texts = ?, vectors = ?, words = ?,
+    length = ?
 WHERE id = ?
 """
 
 # Only the item that was read is renewed, not one that has been written since, nor one that has expired meanwhile.
 REFRESH = "UPDATE crossthread_items SET expires_at = ? WHERE id = ? AND updated_at = ? AND expires_at > ?"
 
-EXPIRED = "SELECT id, texts, namespace FROM crossthread_items WHERE expires_at <= ?"
+EXPIRED = "SELECT id, texts, words, namespace FROM crossthread_items WHERE expires_at <= ?"
 
 DELETE_ITEM = "DELETE FROM crossthread_items WHERE id = ?"
 
@@ -152,8 +170,37 @@ def count_below(scope: str) -> str:
 
 
 def all_below(scope: str) -> str:
-    """Return the query for ids, texts and expiry of all items, expired ones too; parameters: scope."""
-    return f"SELECT id, texts, expires_at FROM crossthread_items WHERE {scope}"
+    """Return the query for all items, expired ones too, with what they are found by; parameters: scope."""
+    return f"SELECT id, texts, words, namespace, expires_at FROM crossthread_items WHERE {scope}"
+
+
+def corpus(scope: str) -> str:
+    """Return the query for how many live items have words, and how many words; parameters: scope, now."""
+    return f"SELECT count(length), total(length) FROM crossthread_items WHERE {scope} AND {_LIVE}"
+
+
+WORDS_OF = """
+SELECT id, updated_at, length, words
+FROM crossthread_items
+WHERE words <> '' AND id IN (SELECT value FROM json_each(?))
+"""
+
+HOLDING = "SELECT count(*) FROM crossthread_words(?)"
+
+
+def expired_below(scope: str) -> str:
+    """Return the query for whether a scope holds an expired item; parameters: now, scope."""
+    return f"SELECT EXISTS (SELECT 1 FROM crossthread_items WHERE expires_at <= ? AND {scope})"
+
+
+def postings(scope: str) -> str:
+    """Return the query for the live items that an FTS5 expression finds; parameters: expression, scope, now."""
+    return f"""
+SELECT i.id, i.updated_at, i.length, i.words
+FROM crossthread_words(?) AS w
+CROSS JOIN crossthread_items AS i ON i.id = w.rowid
+WHERE {scope} AND {_LIVE}
+"""
 
 
 def vectors_below(scope: str) -> str:

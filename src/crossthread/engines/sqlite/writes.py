@@ -9,7 +9,7 @@ from typing import Any
 from crossthread import ttl
 from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.base import VectorSpace
-from crossthread.engines.sqlite import queries
+from crossthread.engines.sqlite import queries, words
 from crossthread.engines.sqlite.reads import ALWAYS, Reader, Renewal
 from crossthread.engines.sqlite.vector_cache import Version
 from crossthread.operations.commands import (
@@ -26,6 +26,7 @@ from crossthread.operations.commands import (
     Sweep,
 )
 from crossthread.search.vectors import to_bytes
+from crossthread.search.words import as_column
 
 
 class Transaction:
@@ -98,18 +99,18 @@ class Transaction:
                 return self._put(command, horizon)
             case Delete(namespace, key):
                 found = self.connection.execute(queries.CURRENT, (namespace, key)).fetchall()
-                self._erase([(id_, texts) for id_, *_, texts in found])
+                self._erase([(id_, texts, old, namespace) for id_, *_, texts, old in found])
                 self.touched.add(namespace)
                 return None
             case Forget(prefix):
                 scope, parameters = queries.below(prefix)
                 found = self.connection.execute(queries.all_below(scope), parameters).fetchall()
-                self._erase([(id_, texts) for id_, texts, _ in found])
+                self._erase([one[:4] for one in found])
                 self.forgotten.add(prefix)
                 return sum(1 for *_, expires_at in found if ttl.is_live(expires_at, horizon))
             case Sweep():
                 found = self.connection.execute(queries.EXPIRED, (self.now,)).fetchall()
-                self._erase([(id_, texts) for id_, texts, _ in found])
+                self._erase(found)
                 self.touched.update(namespace for *_, namespace in found)
                 return len(found)
             case _:
@@ -118,7 +119,7 @@ class Transaction:
     def _put(self, command: Put, horizon: int) -> Row:
         address = command.namespace, command.key
         found = self.connection.execute(queries.CURRENT, address).fetchone()
-        id_, created_at, updated_at, expires_at, old_texts = found or (None, 0, 0, None, None)
+        id_, created_at, updated_at, expires_at, old_texts, old_words = found or (None, 0, 0, None, None, None)
         live = id_ is not None and ttl.is_live(expires_at, horizon)
         if command.expected is not None and command.expected != (updated_at if live else ABSENT):
             raise Conflict
@@ -127,7 +128,9 @@ class Transaction:
             created_at = stamp
         texts, vectors = self._packed(command)
         ends = ttl.expiry(self.now, command.ttl_minutes)
-        columns = (command.value, created_at, stamp, command.ttl_minutes, ends, texts, vectors)
+        new_words = None if command.words is None else as_column(command.words)
+        length = None if command.words is None else command.words.length
+        columns = (command.value, created_at, stamp, command.ttl_minutes, ends, texts, vectors, new_words, length)
         if id_ is None:
             id_ = self.connection.execute(queries.INSERT, (*columns, *address)).lastrowid
         else:
@@ -135,6 +138,9 @@ class Transaction:
         if texts != old_texts:
             self._change_texts(queries.DELETE_TEXT, [(id_, old_texts)])
             self._change_texts(queries.PUT_TEXT, [(id_, texts)])
+        if new_words != old_words:
+            self._change_words(queries.DELETE_WORDS, [(id_, old_words, command.namespace)])
+            self._change_words(queries.PUT_WORDS, [(id_, new_words, command.namespace)])
         self.touched.add(command.namespace)
         return Row(*address, command.value, created_at, stamp)
 
@@ -154,12 +160,18 @@ class Transaction:
         if rows:
             self.connection.executemany(query, rows)
 
-    def _erase(self, items: list[tuple[int, bytes | None]]) -> None:
-        """Erase items, given by id and texts, with all that belongs to them."""
+    def _change_words(self, query: str, items: list[tuple[Any, str | None, str]]) -> None:
+        rows = [(id_, words.document(namespace, column)) for id_, column, namespace in items if column is not None]
+        if rows:
+            self.connection.executemany(query, rows)
+
+    def _erase(self, items: list[tuple[int, bytes | None, str | None, str]]) -> None:
+        """Erase items, given by id, texts, words and namespace, with all that belongs to them."""
         if items:
             self.erased = True
-            self._change_texts(queries.DELETE_TEXT, items)
-            self.connection.executemany(queries.DELETE_ITEM, [(id_,) for id_, _ in items])
+            self._change_texts(queries.DELETE_TEXT, [(id_, texts) for id_, texts, *_ in items])
+            self._change_words(queries.DELETE_WORDS, [(id_, column, namespace) for id_, _, column, namespace in items])
+            self.connection.executemany(queries.DELETE_ITEM, [(id_,) for id_, *_ in items])
 
 
 def _starts(texts: bytes) -> range:

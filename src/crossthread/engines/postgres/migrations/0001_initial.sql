@@ -6,6 +6,7 @@ CREATE TABLE {schema}.state (
     id integer PRIMARY KEY CHECK (id = 1),
     schema_version integer NOT NULL,  -- number of the last migration; a newer one than the release knows is refused
     vectors_version integer NOT NULL, -- the same for the tables that need pgvector; 0: there are none
+    language text,                    -- of all words, once a store with an index was opened
     model text,                       -- the embedding model of all vectors, where it is known
     dims integer                      -- the dimensions of all vectors, once there was one
 );
@@ -36,6 +37,20 @@ CREATE INDEX items_by_time ON {schema}.items (updated_at);
 
 -- What a sweep looks for.
 CREATE INDEX items_by_expiry ON {schema}.items (expires_at) WHERE expires_at IS NOT NULL;
+
+-- A row per item that keywords find; valid is the one with the item's updated_at.
+CREATE TABLE {schema}.words (
+    namespace text COLLATE "C" NOT NULL,
+    subspace text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    updated_at bigint NOT NULL,
+    terms tsvector NOT NULL,  -- a term's position is how often it occurs
+    length integer NOT NULL,  -- how many words there are in all
+    PRIMARY KEY (namespace, subspace, key)
+);
+
+-- Finds items by a term, where the search is not below one namespace.
+CREATE INDEX words_by_term ON {schema}.words USING gin (terms);
 
 -- The present by the server's clock, which all workers share.
 CREATE FUNCTION {schema}.present() RETURNS bigint LANGUAGE sql STABLE AS $$
@@ -72,12 +87,14 @@ $$;
 --   p_numbers: the order of the writes, from 0 on; their stamps follow it.
 --   p_expected: the updated_at that an item must still have, -1 where there must be none alive, NULL where it does not
 --       matter; an array of no elements: it never does. SQLSTATE CT001 if an item is another.
+--   p_terms, p_lengths: what keywords find an item by, as in the table words; NULL: nothing.
 --   p_now: the present; NULL: by the server's clock.
 --   p_horizon: what expires until then counts as gone; NULL: until the present.
 CREATE FUNCTION {schema}.write_items(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
-    p_addresses text[], p_numbers integer[], p_expected bigint[], p_now bigint, p_horizon bigint
+    p_addresses text[], p_numbers integer[], p_expected bigint[], p_terms text[], p_lengths integer[],
+    p_now bigint, p_horizon bigint
 ) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
     present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
@@ -88,6 +105,14 @@ BEGIN
     FOR n IN 1 .. cardinality(p_erased_keys) LOOP
         DELETE FROM {schema}.items AS i
         WHERE i.namespace = p_erased_namespaces[n] AND i.subspace = p_erased_subspaces[n] AND i.key = p_erased_keys[n];
+        -- An item that was not there to be erased may have been written since, and keeps its words.
+        DELETE FROM {schema}.words AS w
+        WHERE w.namespace = p_erased_namespaces[n] AND w.subspace = p_erased_subspaces[n] AND w.key = p_erased_keys[n]
+          AND NOT EXISTS (
+              SELECT FROM {schema}.items AS i
+              WHERE i.namespace = p_erased_namespaces[n] AND i.namespace = w.namespace AND i.subspace = w.subspace
+                AND i.key = w.key AND i.updated_at = w.updated_at
+          );
     END LOOP;
     IF cardinality(p_keys) = 0 THEN
         RETURN;
@@ -118,6 +143,16 @@ BEGIN
         RETURNING i.created_at, i.updated_at INTO written_created_at, written_updated_at;
         IF p_expected[n] < 0 AND (written_created_at <> stamp OR written_updated_at <> stamp) THEN
             RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item has been written meanwhile';
+        END IF;
+        -- The item's row is locked now, so nobody else changes its words.
+        IF p_terms[n] IS NULL THEN
+            DELETE FROM {schema}.words AS w
+            WHERE w.namespace = p_namespaces[n] AND w.subspace = p_subspaces[n] AND w.key = p_keys[n];
+        ELSE
+            INSERT INTO {schema}.words AS w (namespace, subspace, key, updated_at, terms, length)
+            VALUES (p_namespaces[n], p_subspaces[n], p_keys[n], written_updated_at, p_terms[n]::tsvector, p_lengths[n])
+            ON CONFLICT (namespace, subspace, key) DO UPDATE SET
+                updated_at = EXCLUDED.updated_at, terms = EXCLUDED.terms, length = EXCLUDED.length;
         END IF;
         RETURN NEXT;
     END LOOP;

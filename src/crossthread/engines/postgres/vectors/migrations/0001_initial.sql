@@ -25,7 +25,8 @@ ALTER FUNCTION {schema}.write_items RENAME TO write_rows;
 CREATE FUNCTION {schema}.write_memories(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
-    p_addresses text[], p_numbers integer[], p_expected bigint[], p_now bigint, p_horizon bigint,
+    p_addresses text[], p_numbers integer[], p_expected bigint[], p_terms text[], p_lengths integer[],
+    p_now bigint, p_horizon bigint,
     p_owners integer[], p_hashes bytea[], p_embeddings {vector}.vector[]
 ) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
@@ -33,7 +34,7 @@ DECLARE
 BEGIN
     FOR written_created_at, written_updated_at IN SELECT * FROM {schema}.write_rows(
         p_erased_namespaces, p_erased_subspaces, p_erased_keys, p_namespaces, p_subspaces, p_keys, p_values, p_minutes,
-        p_addresses, p_numbers, p_expected, p_now, p_horizon)
+        p_addresses, p_numbers, p_expected, p_terms, p_lengths, p_now, p_horizon)
     LOOP
         stamps := stamps || written_updated_at;
         RETURN NEXT;
@@ -63,11 +64,12 @@ $$;
 CREATE FUNCTION {schema}.write_items(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
-    p_addresses text[], p_numbers integer[], p_expected bigint[], p_now bigint, p_horizon bigint
+    p_addresses text[], p_numbers integer[], p_expected bigint[], p_terms text[], p_lengths integer[],
+    p_now bigint, p_horizon bigint
 ) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY SELECT * FROM {schema}.write_memories(
         p_erased_namespaces, p_erased_subspaces, p_erased_keys, p_namespaces, p_subspaces, p_keys, p_values, p_minutes,
-        p_addresses, p_numbers, p_expected, p_now, p_horizon, '{}', '{}', '{}');
+        p_addresses, p_numbers, p_expected, p_terms, p_lengths, p_now, p_horizon, '{}', '{}', '{}');
 END
 $$;
