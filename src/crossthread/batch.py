@@ -17,7 +17,7 @@ from crossthread._clock import to_datetime
 from crossthread._program import Program
 from crossthread._text import escape, unescape
 from crossthread.namespaces import from_text, to_text
-from crossthread.operations.commands import Answer, Batch, Get, KnownVectors, Parts, Put, Row, Search
+from crossthread.operations.commands import WRITES, Answer, Batch, Get, KnownVectors, Parts, Put, Row, Search
 from crossthread.operations.plan import Plan, RerankedPage, make_plan
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
@@ -58,7 +58,7 @@ def run_batch(
         InvalidNamespaceError, InvalidArgumentError, EmbeddingError, StoreError: Nothing of the batch was written.
     """
     ops = list(ops)
-    if _many(ops):
+    if _many(ops, index is not None):
         plan = yield Compute(lambda: make_plan(ops, index))
     else:
         plan = make_plan(ops, index)
@@ -66,14 +66,23 @@ def run_batch(
         yield from _embed(plan, dims)
     if not plan.commands:
         return [None] * len(plan.answers)
-    answers = yield Batch(tuple(plan.commands), omit_expired)
-    if _much(answers):
-        results = cast(list[Any], (yield Compute(lambda: _results(plan, answers))))
-    else:
-        results = _results(plan, answers)
+    reads = len(plan.commands)
+    if plan.reranked:  # the writes, which come last, wait: an error of a reranker leaves nothing of them behind
+        reads = sum(not isinstance(command, WRITES) for command in plan.commands)
+    answers = yield Batch(tuple(plan.commands[:reads]), omit_expired)
+    results = yield from _decoded(plan, answers)
     for number, page in plan.reranked.items():
         results[number] = yield from _reranked(page, results[number], omit_expired)
+    if reads < len(plan.commands):
+        yield Batch(tuple(plan.commands[reads:]), omit_expired)
     return results
+
+
+def _decoded(plan: Plan, answers: list[Answer]) -> Program[list[Any]]:
+    """Return the results that the answers so far make."""
+    if _much(answers):
+        return cast(list[Any], (yield Compute(lambda: _results(plan, answers))))
+    return _results(plan, answers)
 
 
 def _reranked(page: RerankedPage, hits: list[SearchItem], omit_expired: bool) -> Program[list[SearchItem]]:
@@ -89,17 +98,18 @@ def _reranked(page: RerankedPage, hits: list[SearchItem], omit_expired: bool) ->
 
 _LIGHT_OPS = 100
 _LIGHT_PARTS = 20_000
+_LIGHT_TEXT = 2_000  # where words are made of it: some 20 ms, if all of them are new
 _LIGHT_CHARACTERS = 200_000  # some milliseconds of decoding
 
 
-def _many(ops: list[Any]) -> bool:
+def _many(ops: list[Any], has_index: bool) -> bool:
     """Whether checking these operations takes so long that an event loop should not wait for it."""
     if len(ops) > _LIGHT_OPS:
         return True
     for op in ops:
         if isinstance(op, PutOp) and isinstance(op.value, dict):
             for part in op.value.values():
-                if isinstance(part, (str, list, dict)) and len(part) > _LIGHT_PARTS:
+                if isinstance(part, (str, list, dict)) and len(part) > (_LIGHT_TEXT if has_index else _LIGHT_PARTS):
                     return True
     return False
 
@@ -118,7 +128,8 @@ def _much(answers: list[Answer]) -> bool:
 
 
 def _results(plan: Plan, answers: list[Answer]) -> list[Any]:
-    return [None if position is None else _result(answers[position]) for position in plan.answers]
+    known = len(answers)
+    return [None if at is None or at >= known else _result(answers[at]) for at in plan.answers]
 
 
 def _embed(plan: Plan, dims: int | None) -> Program[None]:

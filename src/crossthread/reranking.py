@@ -49,7 +49,10 @@ class Reranker:
     async def arerank(self, query: str, hits: list[SearchItem]) -> list[SearchItem]:
         """Do what `rerank` does, without blocking the event loop."""
         if self._compresses:
-            return self._by_documents(await self._given.acompress_documents(self._documents(hits), query), hits)
+            documents = self._documents(hits)
+            if hasattr(self._given, "acompress_documents"):
+                return self._by_documents(await self._given.acompress_documents(documents, query), hits)
+            return self._by_documents(await asyncio.to_thread(self._given.compress_documents, documents, query), hits)
         if inspect.iscoroutinefunction(self._given):
             return _in_order(await self._given(query, list(hits)), hits)
         answer = await asyncio.to_thread(self._given, query, list(hits))

@@ -25,13 +25,27 @@ from crossthread.engines.postgres.statements import Statements, scope
 from crossthread.filters.parse import parse_filter
 
 PACKAGE = "crossthread.engines.postgres"
-DISTRIBUTED = {"items", "vectors"}
+DISTRIBUTED = {"items", "words", "vectors"}
 WIDE = ["", "memories."]
 SCOPES = [*WIDE, "memories.ada.", "memories.ada.work.", "memories.ada.work.projects."]
 FILTER = {"kind": "fact", "pinned": True, "age": {"$gte": 3}, "place.city": {"$in": ["Bern", "Rome"]}}
 NARROWED = re.sub(r"\?", lambda found: f"${7 + found.start()}", narrowing(parse_filter(FILTER), DIALECT)[0])
-MANY_SHARDS = {"get_many", "refresh", "known_vector", "known_vectors", "sweep"}  # beside wide scopes; others ask one
-ONE_MACHINE = {"settings", "known_vector", "known_vectors", "list_namespaces"}  # worded otherwise for a cluster
+MANY_SHARDS = {
+    "get_many",
+    "rows",
+    "vectors",
+    "refresh",
+    "known_vector",
+    "known_vectors",
+    "sweep",
+}  # beside wide scopes; others ask one
+ONE_MACHINE = {
+    "settings",
+    "known_vector",
+    "known_vectors",
+    "nearest",
+    "list_namespaces",
+}  # worded otherwise for a cluster
 
 
 def of_statements(is_cluster: bool, vector_schema: str | None = "public") -> dict[str, str]:
@@ -104,7 +118,7 @@ def is_distributed(node: Any) -> bool:
 class Level:
     """One SELECT, UPDATE or DELETE: what it reads, and which conditions on `namespace` hold for all of it."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, of_one_row: set[str]) -> None:
         self.node = node
         self.sources: dict[str, Any] = {}
         self.conditions: list[Any] = []  # those that must all hold
@@ -119,6 +133,8 @@ class Level:
                     self.outer += [join.larg, join.rarg] if join.jointype != JoinType.JOIN_INNER else []
                 case ast.BoolExpr(boolop=BoolExprType.AND_EXPR) as condition:
                     queue += condition.args
+                case ast.RangeVar(relname=name) if name in of_one_row:
+                    pass
                 case ast.Node() as source if type(source).__name__.startswith("Range"):
                     self.sources[source.alias.aliasname if source.alias else getattr(source, "relname", "")] = source
                 case ast.Node() as condition:
@@ -146,7 +162,14 @@ class Level:
 
 
 def levels(tree: Any) -> list[Level]:
-    return [Level(one) for one in inside(tree, ast.SelectStmt, ast.UpdateStmt, ast.DeleteStmt)]
+    # A cluster sends a row of sums along, as it does a parameter.
+    sums = [one for one in inside(tree, ast.CommonTableExpr) if isinstance(one.ctequery, ast.SelectStmt)]
+    of_one_row = {
+        one.ctename
+        for one in sums
+        if not one.ctequery.groupClause and all(inside(part, ast.FuncCall) for part in one.ctequery.targetList or [()])
+    }
+    return [Level(one, of_one_row) for one in inside(tree, ast.SelectStmt, ast.UpdateStmt, ast.DeleteStmt)]
 
 
 TIMES = {"now", "clock_timestamp", "statement_timestamp", "make_interval", "to_timestamp", "interval", "timestamptz"}

@@ -26,6 +26,7 @@ class TestInMemoryStore(StoreSuite):
         "fresh_vectors": "old vectors stay",
         "frugal": "every put is embedded",
         "modes": "search takes no mode",
+        "keywords": "search by meaning only",
         "ttl": "items live for ever",
         "clock": "the system's clock only",
         "reopening": "nothing outlives the object",

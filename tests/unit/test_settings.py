@@ -28,7 +28,19 @@ def embed(texts):
         ({"embed": embed, "mode": "psychic"}, "psychic"),
         ({"embed": embed, "model": 3}, "model"),
         ({"embed": 3}, "embed"),
-        ({}, "embed"),
+        ({"mode": "semantic"}, "mode='semantic' needs embeddings"),
+        ({"mode": "hybrid", "embed": None}, "mode='hybrid' needs embeddings.*embed"),
+        ({"embed": embed, "mode": ["keyword"]}, "there are 'semantic', 'keyword', 'hybrid'"),
+        ({"language": "klingon"}, "klingon"),
+        ({"language": None}, "language"),
+        ({"language": ["english"]}, "language"),
+        ({"hybrid_weight": 1.1}, "hybrid_weight"),
+        ({"hybrid_weight": math.nan}, "hybrid_weight"),
+        ({"hybrid_weight": True}, "hybrid_weight"),
+        ({"hybrid_weight": None}, "hybrid_weight"),
+        ({"rerank": "cohere"}, "rerank"),
+        ({"rerank_first": 0}, "rerank_first"),
+        ({"rerank_first": 1.0}, "rerank_first"),
         ([1], "dict"),
         ({"embed": "nobody:model"}, "nobody:model"),
     ],
@@ -44,6 +56,16 @@ def test_fields_and_their_other_name():
     assert parse_index({"embed": embed, "fields": []}).fields == ()
     assert parse_index({"embed": embed, "text_fields": ["a"]}).fields == ("a",)
     assert parse_index({"embed": embed, "fields": ["a"], "text_fields": ["a"]}).fields == ("a",)
+
+
+def test_words_need_no_model():
+    settings = parse_index({})
+    assert (settings.mode, settings.embed, settings.fields) == ("keyword", None, ("$",))
+    assert (settings.language.name, settings.hybrid_weight) == ("english", 0.5)
+    assert (settings.rerank, settings.rerank_first) == (None, 50)
+    assert parse_index({"embed": embed}).mode == "semantic"
+    assert parse_index({"embed": embed, "mode": None}).mode == "semantic"
+    assert parse_index({"embed": embed, "hybrid_weight": 1}).hybrid_weight == 1.0
 
 
 def test_langgraphs_other_keys_are_accepted_and_said_to_do_nothing(caplog):

@@ -26,7 +26,10 @@ SIMPLE = "simple"
 
 MOST_TERMS = 10_000
 """How many different terms of an item are indexed; the rest of a very long text is not found by keywords."""
-_LONGEST_TERM = 64
+MOST_QUERY_TERMS = 1_000
+"""How many different terms of a query are looked for; the rest of a very long one says nothing more."""
+_LONGEST_WORD = 64  # characters; the rest is cut off, so that nothing grows with what somebody makes of a word
+_LONGEST_TERM = 64  # bytes: PostgreSQL holds a megabyte of terms an item, which is MOST_TERMS of 104
 _MOST_OCCURRENCES = 255  # what PostgreSQL can count; more say nothing that 255 do not
 
 _ASCII_WORD = re.compile("[a-z0-9]+")
@@ -35,8 +38,24 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af]+"
 )
-_ACCENTED = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
+_ACCENTED = re.compile("[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]")
 _ACCENT = re.compile("[\u0300-\u036f]")
+# What is not seen as a letter: soft hyphens, joiners, marks of direction, keycaps, variation selectors.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u20e3\ufe00-\ufe0f\ufeff"
+    "\U000e0000-\U000e0fff]+"
+)
+
+# The accented letters that a stemmer knows, where it does not know most of them.
+_OWN_LETTERS = {
+    **dict.fromkeys((SIMPLE, "english", "porter"), ""),
+    **dict.fromkeys(("arabic", "armenian", "greek", "hindi", "nepali", "persian", "russian", "tamil", "yiddish"), ""),
+    **dict.fromkeys(("german", "swedish", "finnish"), "äåöü"),
+    **dict.fromkeys(("danish", "norwegian"), "å"),
+    "polish": "ąćęńóśźż",
+    "romanian": "ăâîșțşţ",
+    "turkish": "âçğîöşûü",
+}
 
 
 class Words(NamedTuple):
@@ -77,19 +96,25 @@ class Language:
 
     def query(self, text: str) -> tuple[str, ...]:
         """Return the different terms of a query, in order; none of them is ever query syntax."""
-        return tuple(dict.fromkeys(self._terms_of(text, is_query=True)))
+        found: dict[str, None] = {}
+        for term in self._terms_of(text, is_query=True):
+            found[term] = None
+            if len(found) == MOST_QUERY_TERMS:
+                break
+        return tuple(found)
 
-    def _terms_of(self, text: str, is_query: bool) -> list[str]:
+    def _terms_of(self, text: str, is_query: bool) -> Iterator[str]:
         terms = self._terms
         if text.isascii():
-            return [term for word in _ASCII_WORD.findall(text.lower()) if (term := terms[word])]
-        found: list[str] = []
-        for word in _split(unicodedata.normalize("NFKC", text).casefold()):
+            for found in _ASCII_WORD.finditer(text.lower()):
+                if term := terms[found.group()[:_LONGEST_WORD]]:
+                    yield term
+            return
+        for word in _split(_normal(text)):
             if _UNSPACED.match(word):
-                found += _pairs(word, is_query)
-            elif term := terms[word]:
-                found.append(term)
-        return found
+                yield from _pairs(word, is_query)
+            elif term := terms[word[:_LONGEST_WORD]]:
+                yield term
 
 
 class _Terms(dict[str, str]):
@@ -100,6 +125,7 @@ class _Terms(dict[str, str]):
     def __init__(self, language: str) -> None:
         super().__init__()
         simple = language == SIMPLE
+        self._own_letters = _OWN_LETTERS.get(language)
         self._stem = _itself if simple else snowballstemmer.stemmer(language).stemWord
         self._stop_words = frozenset[str]() if simple else _stop_words(language)
         self._irregular = {} if simple else _irregular_forms(language)
@@ -109,9 +135,11 @@ class _Terms(dict[str, str]):
         if word in self._stop_words:
             term = ""
         else:
+            # Taken away before: an English stemmer takes "beyonce" to "beyonc", and "beyoncé" for a word without end.
+            plain = word if self._own_letters is None else _without_accents(word, keeping=self._own_letters)
             with self._lock:
-                stem = self._stem(self._irregular.get(word, word))
-            term = _without_accents(stem)[:_LONGEST_TERM]
+                stem = self._stem(self._irregular.get(plain, plain))
+            term = _cut(_without_accents(stem))
         if len(self) >= self._MOST:
             self.clear()
         self[word] = term
@@ -139,17 +167,28 @@ def _itself(word: str) -> str:
     return word
 
 
+def _normal(text: str) -> str:
+    """Return a text with one form for what is read as the same: case, width, ligatures, composed accents."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", folded))  # case folding may take letters apart
+
+
 def _split(text: str) -> Iterator[str]:
     """Yield the runs of letters, digits and marks of a text; those of a script without spaces by themselves."""
     start = 0
     for run in _UNSPACED.finditer(text):
         yield from _spaced(text[start : run.start()])
-        yield from _spaced(run.group())
+        yield from _runs(run.group())
         start = run.end()
     yield from _spaced(text[start:])
 
 
 def _spaced(text: str) -> list[str]:
+    """Return the words of a text; marks that stand on no letter are none."""
+    return [word for word in _runs(text) if not _is_mark(word[0]) or not all(map(_is_mark, word))]
+
+
+def _runs(text: str) -> list[str]:
     return "".join([char if _is_part(char) else " " for char in text]).split()
 
 
@@ -158,23 +197,38 @@ def _is_part(char: str) -> bool:
     return unicodedata.category(char)[0] in "LMN"
 
 
+def _is_mark(char: str) -> bool:
+    return unicodedata.category(char)[0] == "M"
+
+
 def _pairs(run: str, is_query: bool) -> list[str]:
     """Return the overlapping pairs of a run; of an item's text also each character, for queries of a single one."""
     pairs = [run[start : start + 2] for start in range(len(run) - 1)]
     return pairs if is_query and pairs else [*run, *pairs]
 
 
-def _without_accents(word: str) -> str:
+def _without_accents(word: str, keeping: str = "") -> str:
     """Return a word without the accents of Latin letters: who writes "cafe" looks for "café"."""
     if _ACCENTED.search(word) is None:
         return word
-    return _ACCENT.sub("", unicodedata.normalize("NFKD", word))
+    return _ACCENTED.sub(lambda found: char if (char := found.group()) in keeping else _bare(char), word)
+
+
+@cache
+def _bare(char: str) -> str:
+    return _ACCENT.sub("", unicodedata.normalize("NFKD", char))
+
+
+def _cut(term: str) -> str:
+    if len(term) * 4 <= _LONGEST_TERM:
+        return term
+    return term.encode()[:_LONGEST_TERM].decode(errors="ignore")
 
 
 @cache
 def _stop_words(language: str) -> frozenset[str]:
     """Return the stop words of a language: the lists of the Snowball project; no words where it has none."""
-    return frozenset(_listed("stop_words", language).split())
+    return frozenset(_normal(_listed("stop_words", language)).split())
 
 
 @cache

@@ -36,8 +36,11 @@ from crossthread.testing.suite.extras import Forgetting, Updating
 from crossthread.testing.suite.filters import Filters
 from crossthread.testing.suite.harness import OpenRaw, index_of
 from crossthread.testing.suite.indexing import Indexing
+from crossthread.testing.suite.keywords import FreshWords, Keywords
+from crossthread.testing.suite.modes import Modes
 from crossthread.testing.suite.namespaces import Namespaces
 from crossthread.testing.suite.reported import Reported
+from crossthread.testing.suite.reranking import Explaining, Hybrid, Reranking
 from crossthread.testing.suite.search import Search
 from crossthread.testing.suite.semantic import Semantic, TableEmbeddings
 from crossthread.testing.suite.settings import IndexSettings
@@ -54,6 +57,12 @@ class StoreSuite(
     Search,
     Filters,
     Semantic,
+    Modes,
+    Keywords,
+    FreshWords,
+    Hybrid,
+    Explaining,
+    Reranking,
     Indexing,
     IndexSettings,
     TimeToLive,
@@ -112,22 +121,6 @@ class EngineSuite(Reported, StoreSuite):
         """A provider string that leads to no model is a ConfigurationError when the store is opened."""
         with pytest.raises(ConfigurationError):
             MemoryStore(self.url(tmp_path), index=index_of(embed))
-
-    @pytest.mark.parametrize("call", [False, True], ids=["on the store", "per call"])
-    @pytest.mark.parametrize("mode", ["keyword", "hybrid"])
-    def test_modes_of_later_releases(self, open_raw: OpenRaw, mode: str, call: bool) -> None:
-        """Keyword and hybrid search are not in this release, and asking for them says so."""
-        store = open_raw(index=index_of(HashEmbeddings()))
-        with pytest.raises(ConfigurationError, match=mode):
-            store.search(("c",), query="tea", mode=mode) if call else open_raw(
-                index=index_of(HashEmbeddings(), mode=mode)
-            )
-
-    @pytest.mark.parametrize("index", [{}, {"fields": ["text"]}, {"dims": 64}], ids=repr)
-    def test_an_index_without_a_model(self, open_raw: OpenRaw, index: dict[str, Any]) -> None:
-        """An index without embed means keyword search, which is not in this release."""
-        with pytest.raises(ConfigurationError, match=r"keyword|embed"):
-            open_raw(index=index)
 
     def test_search_among_many(self, open_raw: OpenRaw) -> None:
         """Among ten thousand items, some with several vectors, the hits are those of a plain float64 scan."""

@@ -40,7 +40,7 @@ class Candidates:
             self.places.append(place)
             self.stamps.append(stamp)
         if distance is not None:
-            self._cosines[id_] = -distance
+            self._cosines[id_] = max(-distance, self._cosines.get(id_, -1.0))  # of its best vector
         return id_
 
     def contenders(self, weight: float, wanted: int, dims: int) -> tuple[npt.NDArray[np.int64], float, bool]:
@@ -77,7 +77,8 @@ class Candidates:
         """
         _, _, sides = self._sides()
         bound = float(sides.fuse(-farthest, 0.0, weight))
-        return bound + self._margin(sides, weight, dims) < least or (is_tie and bound == least)
+        # Without a weight, equal scores say nothing about distances.
+        return bound + self._margin(sides, weight, dims) < least or (is_tie and weight > 0 and bound == least)
 
     def _sides(self) -> tuple[Any, Any, Sides]:
         cosines = np.full(len(self.places), -1.0)

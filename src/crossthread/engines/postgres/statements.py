@@ -135,7 +135,7 @@ JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace A
 UPDATE {s}.items AS i
 SET expires_at = {s}.expiry(p.present, p.minutes)
 FROM (
-    SELECT u.*, coalesce($6::bigint, {self._present}) AS present
+    SELECT u.*, (SELECT coalesce($6::bigint, {self._present})) AS present
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[])
          AS u (namespace, subspace, key, updated_at, minutes)
 ) AS p
@@ -203,9 +203,19 @@ LIMIT ${n + 2}::bigint OFFSET ${n + 3}::bigint
         """Return the query for the vectors nearest to one, with their items; parameters: scope, now, vector, limit.
 
         A vector whose item has expired, or has been written anew, comes without an item. Adding 0.0 to the distance
-        keeps an index for approximate search out of an exact one.
+        keeps an index for approximate search out of an exact one. A cluster joins first: it would fetch all items for
+        an outer join with what a limit left.
         """
         n = len(covered.parameters)
+        if self.is_cluster:
+            return f"""
+SELECT {_ROW}, {self._distance % f"${n + 2}"} + 0.0 AS distance, v.embedding
+FROM {self._schema}.vectors AS v
+LEFT JOIN {self._schema}.items AS i ON {_SAME_WRITE} AND {self._live(f"${n + 1}")}
+WHERE {covered.of("v")}
+ORDER BY distance, v.updated_at DESC
+LIMIT ${n + 3}::bigint
+"""
         return f"""
 SELECT {_ROW}, v.distance, v.embedding
 FROM (
@@ -246,9 +256,9 @@ LIMIT ${n + 3}::bigint
         value = "NULL" if narrowing is None else f"CASE WHEN {narrowing} THEN i.value::text END"
         nearest = "NULL"
         if with_distance:
-            nearest = (
-                f"(SELECT min({self._distance % f'${n + 3}'}) FROM {self._schema}.vectors AS v WHERE {_SAME_WRITE})"
-            )
+            distance = self._distance % f"${n + 3}"
+            same = f"{_SAME_WRITE} AND {covered.of('v')}"
+            nearest = f"(SELECT min({distance}) FROM {self._schema}.vectors AS v WHERE {same})"
         return f"""
 WITH corpus AS MATERIALIZED (
     SELECT count(*) AS items, coalesce(sum(w.length), 0)::bigint AS words FROM {words} WHERE {covered.of("w")}

@@ -27,8 +27,6 @@ LANGUAGE = "SELECT language FROM crossthread_state"
 
 SET_LANGUAGE = "UPDATE crossthread_state SET language = ?"
 
-HAS_WORDS = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'crossthread_words')"
-
 # Which items have a term, and nothing else: counts and lengths stand in the items.
 CREATE_WORDS = """
 CREATE VIRTUAL TABLE IF NOT EXISTS crossthread_words

@@ -258,7 +258,9 @@ class Reader:
             return keyword.Postings.of([], 0), keyword.Corpus(0, 0, ()), 0.0
         scope, parameters = queries.below(command.prefix)
         items, length = self.connection.execute(queries.corpus(scope), (*parameters, self.horizon)).fetchone()
-        corpus = keyword.Corpus(items, int(length), ())
+        corpus = keyword.Corpus(items, int(length), (0,) * len(terms))
+        if not items:  # a file that can only be read may have no index of words
+            return keyword.Postings.of([], len(terms)), corpus, 0.0
         if items > self.many and not self._has_expired(scope, parameters):
             return self._rare_postings(command, allowed, corpus)
         postings = self._postings_of(command, terms)

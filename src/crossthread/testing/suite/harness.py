@@ -31,6 +31,7 @@ CAPABILITIES = {
     "fresh_vectors": "Replacing an item replaces all its vectors.",
     "frugal": "Distinct texts are embedded once a batch, and texts that the store knows not at all.",
     "modes": "search() takes mode= and min_score=.",
+    "keywords": "search() takes mode='keyword' and mode='hybrid'; an index without embed searches by keywords.",
     "ttl": "Takes ttl= in put() and in its settings; expired items are gone at once.",
     "clock": "Opens with clock=, a callable that returns microseconds.",
     "reopening": "A second store at the same place, after the first was closed, holds the same items.",
