@@ -34,13 +34,15 @@ from crossthread.testing.suite.calling import Calling
 from crossthread.testing.suite.closing import Closing
 from crossthread.testing.suite.extras import Forgetting, Updating
 from crossthread.testing.suite.filters import Filters
+from crossthread.testing.suite.fresh_words import FreshWords
 from crossthread.testing.suite.harness import OpenRaw, index_of
+from crossthread.testing.suite.hybrid import Hybrid
 from crossthread.testing.suite.indexing import Indexing
-from crossthread.testing.suite.keywords import FreshWords, Keywords
+from crossthread.testing.suite.keywords import Keywords
 from crossthread.testing.suite.modes import Modes
 from crossthread.testing.suite.namespaces import Namespaces
 from crossthread.testing.suite.reported import Reported
-from crossthread.testing.suite.reranking import Explaining, Hybrid, Reranking
+from crossthread.testing.suite.reranking import Explaining, Reranking
 from crossthread.testing.suite.search import Search
 from crossthread.testing.suite.semantic import Semantic, TableEmbeddings
 from crossthread.testing.suite.settings import IndexSettings
