@@ -37,6 +37,7 @@ def server_url() -> str:
     """Return the URL of a database for tests, starting the server with the first call."""
     given = os.environ.get("CROSSTHREAD_TEST_POSTGRES")
     if given:
+        atexit.register(drop_schemas)
         return given
     folder = Path(tempfile.mkdtemp(prefix="crossthread-postgres-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after the server's own, which stops it
