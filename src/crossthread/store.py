@@ -30,14 +30,14 @@ from crossthread import namespaces
 from crossthread._clock import Clock
 from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
-from crossthread.batch import Compute, Embed, Rerank, run_batch
+from crossthread.batch import Compute, Embed, Rerank, as_item, run_batch
 from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
 from crossthread.engines.base import Engine, VectorSpace
 from crossthread.engines.registry import engine_for
 from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreClosedError
 from crossthread.filters.parse import parse_filter
-from crossthread.operations.commands import Batch, Count, Forget, Sweep
-from crossthread.operations.plan import ModalSearchOp
+from crossthread.operations.commands import Batch, Count, Forget, Row, Sweep
+from crossthread.operations.plan import ModalSearchOp, get_command
 from crossthread.reranking import Reranker
 from crossthread.settings import IndexConfig, Mode, parse_index
 from crossthread.sweeper import Sweeper
@@ -250,6 +250,28 @@ class MemoryStore(Closing, BaseStore):
     async def _aone(self, op: Any) -> Any:
         return (await adrive(self._program([op]), self._aperform))[0]
 
+    def get(self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None) -> Item | None:
+        """Return an item, or None where there is none (``batch`` with one `GetOp`, without its detours).
+
+        Args:
+            namespace: Labels of the namespace.
+            key: The item's key.
+            refresh_ttl: Whether to renew the life of the item; None: as ``ttl["refresh_on_read"]`` says.
+
+        Raises:
+            InvalidNamespaceError: The namespace breaks a rule.
+            StoreError: The engine refused.
+        """
+        self._check_open()
+        command = get_command(namespace, key, self._refreshes(refresh_ttl))
+        (row,) = self._engine.run(Batch((command,), omits_expired(self._ttl)))
+        return None if row is None else as_item(cast(Row, row))
+
+    def _refreshes(self, refresh_ttl: bool | None) -> bool:
+        if refresh_ttl is not None:
+            return refresh_ttl
+        return True if self._ttl is None else self._ttl.get("refresh_on_read", True)
+
     # Searching, with more to say than BaseStore has room for
 
     def search(
@@ -315,9 +337,7 @@ class MemoryStore(Closing, BaseStore):
     def _search_op(
         self, prefix: Any, filter_: Any, limit: int, offset: int, query: str | None, refresh_ttl: bool | None
     ) -> SearchOp:
-        if refresh_ttl is None:
-            refresh_ttl = True if self._ttl is None else self._ttl.get("refresh_on_read", True)
-        return SearchOp(prefix, filter_, limit, offset, query, refresh_ttl)
+        return SearchOp(prefix, filter_, limit, offset, query, self._refreshes(refresh_ttl))
 
     # Beyond BaseStore
 

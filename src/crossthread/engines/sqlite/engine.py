@@ -159,6 +159,11 @@ class SQLiteEngine(BlockingEngine):
 
     # Running batches
 
+    def run(self, batch: Batch) -> list[Answer]:
+        """Execute a batch in this thread."""
+        self.check_open()
+        return super().run(batch) if batch.writes else self._read(batch)
+
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute batches: each read by itself, all writes in as few commits as can be."""
         if batches[0].writes:
@@ -194,8 +199,13 @@ class SQLiteEngine(BlockingEngine):
 
     @staticmethod
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
-        if len(batch.commands) == 1 and not hasattr(batch.commands[0], "limit"):
-            return [reader.answer(batch.commands[0])]  # one statement sees one state by itself
+        if len(batch.commands) == 1:
+            (command,) = batch.commands
+            if not hasattr(command, "limit"):
+                return [reader.answer(command)]  # one statement sees one state by itself
+            answer = reader.answer_in_memory(command)
+            if answer is not None:
+                return [answer]
         reader.connection.execute("BEGIN")
         try:
             answers = [reader.answer(command) for command in batch.commands]

@@ -15,7 +15,7 @@ from crossthread.engines.narrowing import narrowing
 from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.ranking import ALWAYS, Ranking
-from crossthread.engines.sqlite.resident import Resident
+from crossthread.engines.sqlite.resident import Entry, Resident
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -166,12 +166,35 @@ class Reader:
         cursor.close()  # an unfinished statement would keep the transaction open
         return rows
 
+    def answer_in_memory(self, command: Command) -> list[Row] | None:
+        """Answer a search for which hardly anything must be read, outside of any transaction; None for any other.
+
+        What a row says never changes, and it is there as long as the item is; so whoever finds all rows of the hits has
+        seen the state in which they were the best.
+        """
+        if not isinstance(command, Search) or not command.limit:
+            return None
+        ranking = Ranking(self.connection, self.horizon, self.limits, self.resident)
+        hits = ranking.best_in_memory(command)
+        if hits is None:
+            return None
+        rows = self._rows(hits, ranking.entry, command.prefix)
+        if len(rows) < len({hit.id for hit in hits}):
+            return None
+        return self._scored(command, hits, rows, {})
+
     def _best(self, command: Search) -> list[Row]:
-        hits, terms = Ranking(self.connection, self.horizon, self.limits, self.resident).best(command)
-        return [
-            scored_row(row, hit, terms.get(hit.id, {}), command.explain)
-            for row, hit in zip(self._rows(hits, command.refresh_ttl), hits, strict=True)
-        ]
+        ranking = Ranking(self.connection, self.horizon, self.limits, self.resident)
+        hits, terms = ranking.best(command)
+        return self._scored(command, hits, self._rows(hits, ranking.entry, command.prefix), terms)
+
+    def _scored(
+        self, command: Search, hits: list[scan.Hit], rows: dict[int, Any], terms: dict[int, dict[str, float]]
+    ) -> list[Row]:
+        if not command.explain:
+            return [self._row(rows[hit.id], command.refresh_ttl, hit.score) for hit in hits]
+        found = [(self._row(rows[hit.id], command.refresh_ttl), hit, terms.get(hit.id, {})) for hit in hits]
+        return [scored_row(row, hit, own, explain=True) for row, hit, own in found]
 
     def _scope(self, prefix: str) -> tuple[str, tuple[Any, ...]]:
         """Return the condition for a prefix; one that covers a single namespace can use the index by time."""
@@ -181,15 +204,20 @@ class Reader:
                 return "namespace = ?", (first,)
         return queries.below(prefix)
 
-    def _rows(self, hits: list[scan.Hit], refresh_ttl: bool) -> list[Row]:
-        if not hits:
-            return []
-        found = self.connection.execute(queries.ROWS, (json.dumps([hit.id for hit in hits]),)).fetchall()
-        by_time = {one[4]: one for one in found}
-        return [self._row(by_time[hit.id], refresh_ttl) for hit in hits]
+    def _rows(self, hits: list[scan.Hit], entry: Entry | None, prefix: str) -> dict[int, Any]:
+        """Return the rows of hits by their ids, as far as they are there."""
+        known = {} if entry is None else entry.rows.by_time
+        rows = {hit.id: row for hit in hits if (row := known.get(hit.id)) is not None}
+        missing = [hit.id for hit in hits if hit.id not in rows]
+        if missing:
+            found = self.connection.execute(queries.ROWS, (json.dumps(missing),)).fetchall()
+            rows.update((row[4], row) for row in found)
+            if entry is not None and self.resident is not None:
+                self.resident.remember(prefix, entry, found)
+        return rows
 
-    def _row(self, found: Any, refresh_ttl: bool) -> Row:
+    def _row(self, found: Any, refresh_ttl: bool, score: float | None = None) -> Row:
         namespace, key, value, created_at, updated_at, ttl_minutes = found
         if refresh_ttl and ttl_minutes is not None:
             self.renewals.append(Renewal(updated_at, ttl_minutes))
-        return Row(namespace, key, value, created_at, updated_at)
+        return Row(namespace, key, value, created_at, updated_at, score)
