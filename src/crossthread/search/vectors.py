@@ -75,7 +75,7 @@ def _units(wide: list[npt.NDArray[np.float64]], first: int) -> npt.NDArray[np.fl
     """
     with np.errstate(over="ignore"):  # taken care of below
         squares = [float(row.dot(row)) for row in wide]
-    if all([_SAFE < square < math.inf for square in squares]):  # which also finds what is no number
+    if all(_SAFE < square < math.inf for square in squares):  # which also finds what is no number
         if len(wide) == 1:
             return (wide[0] / math.sqrt(squares[0])).reshape(1, -1)
         found: npt.NDArray[np.float64] = np.stack(wide) / np.sqrt(squares)[:, np.newaxis]

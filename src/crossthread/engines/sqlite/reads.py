@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from crossthread import namespaces, values
 from crossthread.embedding.extract import HASH_BYTES
-from crossthread.engines.narrowing import narrowing
+from crossthread.engines.narrowing import Dialect, narrowing
 from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.ranking import ALWAYS, Ranking
@@ -49,6 +49,7 @@ class Reader:
         connection: The connection to read on.
         now: The present in microseconds.
         omit_expired: Whether expired items are gone.
+        dialect: How filters are written, where there are indexes for some.
         limits: From where on searches work in another way.
         resident: Vectors read before; None to read past them.
         recent: Texts that the index has not been told of; None where nobody asks for texts.
@@ -59,12 +60,14 @@ class Reader:
         connection: sqlite3.Connection,
         now: int,
         omit_expired: bool,
+        dialect: Dialect = queries.DIALECT,
         limits: Limits = LIMITS,
         resident: Resident | None = None,
         recent: indexes.RecentTexts | None = None,
     ) -> None:
         self.connection = connection
         self.horizon = now if omit_expired else ALWAYS
+        self.dialect = dialect
         self.limits = limits
         self.resident = resident
         self.recent = recent
@@ -107,7 +110,7 @@ class Reader:
     def count(self, prefix: str, where: Node | None) -> int:
         """Return how many live items match."""
         if where is not None:
-            return len(Ranking(self.connection, self.horizon, self.limits).matching_ids(prefix, where))
+            return len(self._ranking(None).matching_ids(prefix, where))
         scope, parameters = queries.below(prefix)
         number: int = self.connection.execute(queries.count_below(scope), (*parameters, self.horizon)).fetchone()[0]
         return number
@@ -145,7 +148,7 @@ class Reader:
 
     def _newest(self, command: Search) -> list[Row]:
         scope, parameters = self._scope(command.prefix)
-        extra, values_ = narrowing(command.where, queries.DIALECT)
+        extra, values_ = narrowing(command.where, self.dialect)
         sql = queries.newest_first(scope, extra, paged=command.where is None)
         parameters = (*parameters, self.horizon, *values_)
         if command.where is None:
@@ -174,7 +177,7 @@ class Reader:
         """
         if not isinstance(command, Search) or not command.limit:
             return None
-        ranking = Ranking(self.connection, self.horizon, self.limits, self.resident)
+        ranking = self._ranking(self.resident)
         hits = ranking.best_in_memory(command)
         if hits is None:
             return None
@@ -183,8 +186,11 @@ class Reader:
             return None
         return self._scored(command, hits, rows, {})
 
+    def _ranking(self, resident: Resident | None) -> Ranking:
+        return Ranking(self.connection, self.horizon, self.dialect, self.limits, resident)
+
     def _best(self, command: Search) -> list[Row]:
-        ranking = Ranking(self.connection, self.horizon, self.limits, self.resident)
+        ranking = self._ranking(self.resident)
         hits, terms = ranking.best(command)
         return self._scored(command, hits, self._rows(hits, ranking.entry, command.prefix), terms)
 
