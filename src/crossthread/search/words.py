@@ -134,6 +134,8 @@ class _Terms(dict[str, str]):
     def __missing__(self, word: str) -> str:
         if word in self._stop_words:
             term = ""
+        elif word.isdecimal() and word.isascii():
+            term = word  # numbers are most of the words that are new, and no stemmer knows them
         else:
             # Taken away before: an English stemmer takes "beyonce" to "beyonc", and "beyoncé" for a word without end.
             plain = word if self._own_letters is None else _without_accents(word, keeping=self._own_letters)
