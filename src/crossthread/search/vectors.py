@@ -32,13 +32,14 @@ def from_bytes(blob: bytes) -> Vectors:
     return np.frombuffer(blob, dtype=_STORED).astype(np.float32, copy=False)
 
 
-def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
+def unit_vectors(raw: Any, expected: int, dims: int | None, first: int = 0) -> Vectors:
     """Return what an embedder answered as unit vectors.
 
     Args:
         raw: A list of vectors or a two-dimensional array.
         expected: How many texts were embedded.
         dims: The dimensions they must have, or None where that is not known yet.
+        first: The number of the first of them, for messages.
 
     Returns:
         Shape (expected, dims). A zero vector stays zero: it is similar to nothing, its score is 0.0.
@@ -60,7 +61,7 @@ def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
             )
     matrix = np.empty((len(rows), wanted), dtype=np.float32)
     for position, row in enumerate(rows):
-        matrix[position] = _unit(row, position)
+        matrix[position] = _unit(row, first + position)
     return matrix
 
 
