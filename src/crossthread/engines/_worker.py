@@ -22,7 +22,7 @@ from crossthread.errors import StoreClosedError
 
 _AT_ONCE = 256  # enough to share a commit well, few enough that the first caller does not wait for the last
 _WAKE_AT_ONCE = 64  # a loop is busy for some microseconds with each caller it wakes; others have a turn in between
-_STRETCH_SECONDS = 0.001
+_STRETCH_SECONDS = 0.002
 _PAUSE_SECONDS = 1e-6  # some 50 us, as the system counts: enough for another thread to wake up
 
 HANDED_ON = object()
