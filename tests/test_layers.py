@@ -28,6 +28,7 @@ LAYERS = [
     "reranking turns batch update sweeper store",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
+    "_langgraph scopes.template scopes.identity scopes.view scopes.scope",
     "workflow.injection workflow.decorators memory",
     "testing cli __main__",
 ]
@@ -74,6 +75,7 @@ def test_optional_packages_stay_in_their_room(module):
     text = modules()[module].read_text("utf-8")
     rooms = {
         "wordllama": ("embedding.local",),
+        "langgraph._internal": ("_langgraph",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),
