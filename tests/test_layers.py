@@ -29,7 +29,7 @@ LAYERS = [
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "_langgraph scopes.template scopes.identity scopes.view scopes.scope",
-    "workflow.injection workflow.decorators memory",
+    "workflow.caching workflow.scoping workflow.injection workflow.decorators memory",
     "testing cli __main__",
 ]
 ORDER = [name for layer in LAYERS for name in layer.split()]
