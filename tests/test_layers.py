@@ -29,6 +29,7 @@ LAYERS = [
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "_langgraph scopes.template scopes.identity scopes.view scopes.scope",
+    "agents.memories agents.tools agents.middleware",
     "workflow.caching workflow.scoping workflow.injection workflow.decorators memory",
     "testing cli __main__",
 ]
@@ -76,6 +77,7 @@ def test_optional_packages_stay_in_their_room(module):
     rooms = {
         "wordllama": ("embedding.local",),
         "langgraph._internal": ("_langgraph",),
+        "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),
