@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import add
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -22,10 +23,19 @@ from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import CachePolicy, Command, interrupt
+from langgraph.types import CachePolicy, Command, Send, interrupt
 from pydantic import BaseModel
 
-from crossthread import ConfigurationError, InjectionError, Memory, MemoryStore, Scope, ScopedStore, ScopeError
+from crossthread import (
+    ConfigurationError,
+    InjectionError,
+    Memory,
+    MemoryStore,
+    Scope,
+    ScopedStore,
+    ScopeError,
+    _langgraph,
+)
 
 SCOPE = ("memories", "{user_id}")
 
@@ -467,6 +477,9 @@ def test_a_compiled_graph_can_be_scoped(memory):
         scoped.invoke({}, {"configurable": {"thread_id": "1"}})
     with pytest.raises(AssertionError):  # the graph given is left as it was
         graph.invoke({}, run("bob"))
+    other = InMemoryStore()
+    other.put(("memories", "bob"), "name", {"is": "another bob"})
+    assert scoped.copy(update={"store": other}).invoke({}, run("bob"))["seen"] == [["another bob"]] * 3
     bare = memory.scoped(builder.compile(), scope=memory.scope(*SCOPE))
     assert bare.invoke({}, run("bob"))["seen"] == [["bob"]] * 3
     with pytest.raises(ConfigurationError, match="scoped already"):
@@ -505,6 +518,38 @@ def test_a_scope_means_the_same_place_inside_a_scoped_workflow(memory):
     expected = [["ada"], ["a note", "ada"], ["a note"], ["below"], ["below", "ada"], ["a note"]]
     assert workflow.invoke("", run("ada")) == expected
     assert workflow_async(workflow.ainvoke("", run("ada"))) == expected
+
+
+def test_subgraphs_and_nodes_that_are_sent_to(memory):
+    def send(state):
+        return [Send("each", {"n": n}) for n in range(3)]
+
+    class Sent(TypedDict, total=False):
+        seen: Annotated[list[Any], add]
+
+    def each(state, *, store: BaseStore) -> Sent:
+        return {"seen": mine(store) + mine(get_store())}
+
+    inner = StateGraph(Sent).add_node("inner", each).add_edge(START, "inner").compile()
+    builder = StateGraph(Sent).add_node("each", each).add_node("sub", inner)
+    builder.add_conditional_edges(START, send, ["each"]).add_edge(START, "sub")
+    graph = memory.scoped(builder.compile(store=memory.store), scope=SCOPE)
+    assert graph.invoke({}, run("bob"))["seen"] == ["bob"] * 8
+    assert workflow_async(graph.ainvoke({}, run("ada")))["seen"] == ["ada"] * 8
+    assert {names for names, _ in graph.stream({}, run("ada"), subgraphs=True)} != {()}
+
+
+def test_a_workflow_can_be_made_and_run_in_an_event_loop(memory):
+    async def main():
+        _langgraph.check.cache_clear()
+
+        @memory.entrypoint(scope=SCOPE)
+        def workflow(_, *, store):
+            return mine(store)
+
+        return [await workflow.ainvoke("", run("ada")), workflow.invoke("", run("bob"))]
+
+    assert asyncio.run(main()) == [["ada"], ["bob"]]
 
 
 def test_a_view_that_others_made_is_not_reached_around(memory):
@@ -637,14 +682,30 @@ def test_a_scoped_task_of_nobody_does_not_begin(memory):
     with pytest.raises(ScopeError, match="'user_id'"):
         workflow.invoke("", {"configurable": {"thread_id": "1"}})
     assert called == []
+
+
+def test_a_scoped_task_has_the_store_of_the_run_or_else_of_its_memory(memory):
     bare = Memory(store=None, checkpointer=None)
 
-    @bare.entrypoint
-    def without_store(_):
-        never().result()
+    @memory.task(scope=SCOPE)
+    def of_memory(*, store):
+        return views(store, get_store())
 
+    @bare.task(scope=SCOPE)
+    def of_nothing(*, store): ...
+
+    @entrypoint()
+    def without_store(which):
+        return [of_memory, of_nothing][which]().result()
+
+    @entrypoint(store=InMemoryStore())
+    def with_another(_):
+        return of_memory().result()
+
+    assert without_store.invoke(0, run("ada")) == [["ada"], ["ada"]]
+    assert with_another.invoke("", run("ada")) == [[], []]
     with pytest.raises(ScopeError, match="has no store"):
-        without_store.invoke("", run("ada"))
+        without_store.invoke(1, run("ada"))
 
 
 def test_scoped_tasks_of_many_users_at_once(memory):

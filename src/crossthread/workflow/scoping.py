@@ -182,10 +182,7 @@ def _swap(scope: Scope, kwargs: dict[str, Any]) -> RunnableConfig:
     """Return the running config with a scope's view in it; put it into the injected arguments, too."""
     config = get_config()
     before = _langgraph.runtime_of(config) or Runtime()
-    store = whole_store(before.store)
-    if store is None:
-        raise ScopeError(f"The scope {scope.labels!r} has no store: the workflow that runs this task has none.")
-    view = view_for_run(store, scope.resolve(config))
+    view = view_for_run(scope.store_for(before.store), scope.resolve(config))
     after = before.override(store=view)
     config = _seed_task(scope, config, after, view.namespace)
     for name, value in kwargs.items():
