@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from crossthread import ttl
+from crossthread.engines._worker import Stretch
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.ranking import ALWAYS
@@ -88,9 +89,11 @@ class Transaction:
                 answers[position] = reader.answer(batch.commands[position])
             self.renew(reader.renewals, batch.omit_expired)
         horizon = self.now if batch.omit_expired else ALWAYS
+        stretch = Stretch()
         for position, command in enumerate(batch.commands):
             if isinstance(command, WRITES):
                 answers[position] = self._write(command, horizon)
+                stretch.pause()
         return answers
 
     def save(self) -> Progress:
