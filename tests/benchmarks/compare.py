@@ -198,10 +198,10 @@ def compare(runner: Runner, options: argparse.Namespace) -> dict[str, str]:
 
 
 def expected(before: list[tuple[int, float]], size: int) -> float:
-    """Return what a figure would be at a size, from smaller ones: on the line through the last two."""
-    if not before:
-        return 0.0
-    (last, figure), (first, least) = before[-1], before[-2] if len(before) > 1 else (0, 0.0)
+    """Return what a figure would be at a size: on the line through the last two smaller sizes; 0.0 without two."""
+    if len(before) < 2:
+        return 0.0  # most of what a small store takes has nothing to do with its size
+    (first, least), (last, figure) = before[-2:]
     return figure + (figure - least) * (size - last) / (last - first)
 
 
