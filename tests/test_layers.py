@@ -26,10 +26,12 @@ LAYERS = [
     "engines.postgres.candidates",
     "engines.postgres.reads engines.postgres.writes engines.postgres.engine",
     "engines.postgres.distribute",
-    "reranking turns batch update sweeper store",
+    "reranking turns batch calls update sweeper store",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
-    "workflow.injection workflow.decorators memory",
+    "_langgraph scopes.template scopes.identity scopes.view scopes.scope",
+    "agents.memories agents.tools agents.middleware",
+    "workflow.caching workflow.scoping workflow.injection workflow.decorators memory",
     "testing cli __main__",
 ]
 ORDER = [name for layer in LAYERS for name in layer.split()]
@@ -75,6 +77,8 @@ def test_optional_packages_stay_in_their_room(module):
     text = modules()[module].read_text("utf-8")
     rooms = {
         "wordllama": ("embedding.local",),
+        "langgraph._internal": ("_langgraph",),
+        "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ItemNotFoundError,
         RerankError,
         SchemaVersionError,
+        ScopeError,
         StoreBusyError,
         StoreClosedError,
         StoreCorruptError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         StoreUnavailableError,
     )
     from crossthread.memory import Memory
+    from crossthread.scopes.scope import Scope
+    from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
     from crossthread.store import MemoryStore
     from crossthread.ttl import TTLConfig
@@ -54,6 +57,9 @@ __all__ = [
     "MemoryStore",
     "RerankError",
     "SchemaVersionError",
+    "Scope",
+    "ScopeError",
+    "ScopedStore",
     "StoreBusyError",
     "StoreClosedError",
     "StoreCorruptError",
@@ -69,6 +75,8 @@ _HOMES = {
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
+    "Scope": "crossthread.scopes.scope",
+    "ScopedStore": "crossthread.scopes.view",
     "TTLConfig": "crossthread.ttl",
 }
 

@@ -8,13 +8,14 @@ URLs, and proves it with ``crossthread.testing.EngineSuite``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from crossthread._clock import Clock, system_clock
-from crossthread.engines._worker import Worker
-from crossthread.errors import EmbeddingError, IndexMismatchError, StoreClosedError
+from crossthread.engines._worker import Answers, Worker
+from crossthread.errors import ConfigurationError, EmbeddingError, IndexMismatchError, StoreClosedError
 from crossthread.operations.commands import Answer, Batch
+from crossthread.settings import Durability
 
 
 class VectorSpace(NamedTuple):
@@ -63,6 +64,17 @@ def agreed_language(stored: str | None, wanted: str | None, where: str) -> str |
     return stored or wanted
 
 
+class Preferences(NamedTuple):
+    """What a store would like of its engine beside what it keeps; each engine follows what it can."""
+
+    durability: Durability = "disk"
+    """What a put that returned outlives: ``disk``, a power cut; ``process``, the end of the process."""
+    vector_bytes: int | None = None
+    """How much memory searched vectors may take; None: as the engine thinks best."""
+    filter_fields: tuple[str, ...] = ()
+    """Paths that searches filter by, so often that an index pays."""
+
+
 class Engine(ABC):
     """Keeps items and their vectors somewhere, and executes batches on them.
 
@@ -75,6 +87,18 @@ class Engine(ABC):
 
     sets_up_itself: bool = True
     """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
+
+    def prefer(self, preferences: Preferences) -> None:
+        """Take on what a store would like; called before the first `open`.
+
+        Raises:
+            ConfigurationError: The engine has no such choice, and going on without would mislead.
+        """
+        if preferences.durability != "disk":
+            raise ConfigurationError(
+                f"durability={preferences.durability!r} is a choice that only files have; leave it out here. (On a "
+                "PostgreSQL server synchronous_commit, set for the role or database, is what comes near.)"
+            )
 
     @classmethod
     @abstractmethod
@@ -125,6 +149,7 @@ class BlockingEngine(Engine):
     def __init__(self, clock: Clock | None = None, *, read_threads: int = 1) -> None:
         self.clock = clock or system_clock
         self.closed = False
+        self.read_threads = read_threads
         # Reads have threads of their own, so that they do not wait behind the disk of a write.
         self._readers = Worker(self.run_all, "crossthread-read", read_threads)
         self._writers = Worker(self.run_all, "crossthread-write")
@@ -150,6 +175,17 @@ class BlockingEngine(Engine):
         worker = self._writers if batch.writes else self._readers
         answers: list[Answer] = await worker.submit(batch)
         return answers
+
+    def post(self, batch: Batch, receive: Callable[[Answers], None], tag: Any) -> None:
+        """Hand a batch that writes to the thread that writes, where all that waits may share one commit.
+
+        Args:
+            batch: What to execute.
+            receive: Called in that thread with the tags and outcomes of all batches that were executed together.
+            tag: Whom it is for.
+        """
+        self.check_open()
+        self._writers.post(batch, receive, tag)
 
     def check_open(self) -> None:
         """Raise `StoreClosedError` after close()."""

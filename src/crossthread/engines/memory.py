@@ -15,7 +15,8 @@ import numpy.typing as npt
 from crossthread import namespaces, ttl, values
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
-from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
+from crossthread.engines._worker import Stretch
+from crossthread.engines.base import BlockingEngine, Preferences, VectorSpace, agreed_language
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -81,6 +82,9 @@ class MemoryEngine(BlockingEngine):
         """Return a new, empty engine."""
         return cls(clock)
 
+    def prefer(self, preferences: Preferences) -> None:
+        """Nothing here outlives the process, so that every choice is kept."""
+
     def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Take on the vector space and the language; there is nothing else to prepare."""
         self.check_open()
@@ -97,6 +101,7 @@ class MemoryEngine(BlockingEngine):
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute one batch after the other."""
         outcomes: list[list[Answer] | BaseException] = []
+        stretch = Stretch()
         for batch in batches:
             try:
                 with self._lock:
@@ -104,6 +109,7 @@ class MemoryEngine(BlockingEngine):
                     outcomes.append(self._execute(batch))
             except Exception as error:
                 outcomes.append(error)
+            stretch.pause()
         return outcomes
 
     def _execute(self, batch: Batch) -> list[Answer]:

@@ -6,6 +6,7 @@ holds the lock carries out everything that waits, so that one wait for the disk 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sqlite3
@@ -18,8 +19,9 @@ from typing import Any
 
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
-from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
+from crossthread.engines.base import BlockingEngine, Preferences, VectorSpace, agreed_language
 from crossthread.engines.migrations import load_migrations, pending
+from crossthread.engines.narrowing import indexable_paths
 from crossthread.engines.sqlite import connection as sqlite
 from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.commits import Commits, Entry
@@ -30,7 +32,7 @@ from crossthread.engines.sqlite.resident import Outdated, Resident
 from crossthread.engines.sqlite.state import read_state
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
-from crossthread.operations.commands import Answer, Batch
+from crossthread.operations.commands import Answer, Batch, KnownVectors
 
 logger = logging.getLogger("crossthread")
 
@@ -57,6 +59,7 @@ class SQLiteEngine(BlockingEngine):
         self.path = Path(os.path.abspath(path))
         self._named: str | None = None
         self._limits = limits
+        self._dialect = queries.DIALECT
         self._resident = Resident(limits)
         self._recent = indexes.RecentTexts()
         self._unindexed = -1  # how many changes the indexes have not been told of; -1: not counted yet
@@ -66,6 +69,7 @@ class SQLiteEngine(BlockingEngine):
         weakref.finalize(self, self._pool.close, timeout_seconds=5.0)
         self._commits = Commits(self._commit)
         self._open_lock = threading.Lock()
+        self._looking_up = threading.Lock()
         watch(self)
 
     @classmethod
@@ -79,6 +83,16 @@ class SQLiteEngine(BlockingEngine):
                 f"{url!r} names no file; write {scheme}:///agent.db or {scheme}:////home/me/agent.db."
             )
         return cls(rest[1:], clock=clock)
+
+    def prefer(self, preferences: Preferences) -> None:
+        """Take on how durable commits are, how much memory vectors may take, and what has an index for filters."""
+        self._pool.durability = preferences.durability
+        if preferences.vector_bytes is not None:
+            self._limits = self._limits._replace(vector_bytes=preferences.vector_bytes)
+            self._resident = Resident(self._limits)
+        paths = [path for field in preferences.filter_fields for path in indexable_paths(field, queries.DIALECT)]
+        literals = {path: "'" + path.replace("'", "''") + "'" for path in paths}
+        self._dialect = queries.DIALECT._replace(indexed=literals)
 
     def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Create or migrate the file, and check that its vectors are of this space."""
@@ -94,6 +108,7 @@ class SQLiteEngine(BlockingEngine):
                     self._migrate(connection)
                     stored = read_state(connection).space
                     self._agree_on_language(connection, language)
+                    self._index_filters(connection)
             finally:
                 self._pool.give_back(connection)
             wanted = space or VectorSpace()
@@ -146,6 +161,15 @@ class SQLiteEngine(BlockingEngine):
         finally:
             _roll_back(connection)
 
+    def _index_filters(self, connection: sqlite3.Connection) -> None:
+        """Make the indexes that are asked for, where they are not there yet."""
+        for path in self._dialect.indexed:
+            name = f"crossthread_filter_{hashlib.blake2b(path.encode(), digest_size=8).hexdigest()}"
+            if self._pool.read_only or connection.execute(queries.HAS_INDEX, (name,)).fetchone()[0]:
+                continue
+            logger.info("Making an index for filters on %s in %s", path, self.path)
+            connection.execute(queries.create_filter_index(path, name=name))
+
     def _missing(self, connection: sqlite3.Connection, steps: list[Any]) -> list[Any]:
         (exists,) = connection.execute(queries.HAS_STATE).fetchone()
         version = connection.execute(queries.SCHEMA_VERSION).fetchone()[0] if exists else 0
@@ -162,7 +186,13 @@ class SQLiteEngine(BlockingEngine):
     def run(self, batch: Batch) -> list[Answer]:
         """Execute a batch in this thread."""
         self.check_open()
-        return super().run(batch) if batch.writes else self._read(batch)
+        if batch.writes:
+            return super().run(batch)
+        if isinstance(batch.commands[0], KnownVectors):
+            # One at a time: many writers would wait for each other's turns of the interpreter at every statement.
+            with self._looking_up:
+                return self._read(batch)
+        return self._read(batch)
 
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute batches: each read by itself, all writes in as few commits as can be."""
@@ -191,11 +221,15 @@ class SQLiteEngine(BlockingEngine):
     def _read_snapshot(self, connection: sqlite3.Connection, batch: Batch) -> tuple[Reader, list[Answer]]:
         for _ in range(_FRESH_STARTS):
             # What is in memory may be of a later commit than what a transaction sees: then another one is begun.
-            reader = Reader(connection, self.clock(), batch.omit_expired, self._limits, self._resident, self._recent)
+            reader = self._reader(connection, batch, self._resident)
             with suppress(Outdated):
                 return reader, self._answers(reader, batch)
-        reader = Reader(connection, self.clock(), batch.omit_expired, self._limits)
+        reader = self._reader(connection, batch, None)
         return reader, self._answers(reader, batch)
+
+    def _reader(self, connection: sqlite3.Connection, batch: Batch, resident: Resident | None) -> Reader:
+        now = self.clock()
+        return Reader(connection, now, batch.omit_expired, self._dialect, self._limits, resident, self._recent)
 
     @staticmethod
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
@@ -291,6 +325,7 @@ class SQLiteEngine(BlockingEngine):
         if in_child:
             self._commits = Commits(self._commit)
             self._open_lock = threading.Lock()
+            self._looking_up = threading.Lock()
             self._resident = Resident(self._limits)
             self._recent = indexes.RecentTexts()
         self._pool.resume(in_child)

@@ -18,6 +18,15 @@ DIALECT = Dialect(
     boolean=int,
 )
 
+
+def create_filter_index(path: str, *, name: str) -> str:
+    """Return the statement that makes an index for filters on a path of `DIALECT`."""
+    at = path.replace("'", "''")
+    return (
+        f"CREATE INDEX IF NOT EXISTS {name} ON crossthread_items (json_extract(value, '{at}'), namespace, updated_at)"
+    )
+
+
 STATE = """
 SELECT coalesce((SELECT max(number) FROM crossthread_erased), 0),
        coalesce((SELECT max(updated_at) FROM crossthread_items), 0),
@@ -32,6 +41,8 @@ SET_LANGUAGE = "UPDATE crossthread_state SET language = ?"
 SCHEMA_VERSION = "SELECT schema_version FROM crossthread_state"
 
 HAS_STATE = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'crossthread_state')"
+
+HAS_INDEX = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?)"
 
 SET_SCHEMA_VERSION = "UPDATE crossthread_state SET schema_version = ?"
 
@@ -147,12 +158,17 @@ SET_INDEXED_ERASURES = "UPDATE crossthread_state SET indexed_erasures = ?"
 
 # Texts that are embedded already
 
+# With the latest write of all, in one row; many writers wait for each other's statements.
 KNOWN_VECTOR = """
-SELECT i.texts, i.vectors
-FROM crossthread_texts AS t
-JOIN crossthread_items AS i ON i.updated_at = t.updated_at
-WHERE t.hash = ?
-LIMIT 1
+SELECT (SELECT max(updated_at) FROM crossthread_items), i.texts, i.vectors
+FROM (SELECT 1)
+LEFT JOIN (
+    SELECT i.texts, i.vectors
+    FROM crossthread_texts AS t
+    JOIN crossthread_items AS i ON i.updated_at = t.updated_at
+    WHERE t.hash = ?
+    LIMIT 1
+) AS i
 """
 
 TEXTS_OF = "SELECT texts, vectors FROM crossthread_items WHERE updated_at = ? AND texts IS NOT NULL"

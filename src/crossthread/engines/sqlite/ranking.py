@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossthread import values
-from crossthread.engines.narrowing import narrowing
+from crossthread.engines.narrowing import Dialect, narrowing
 from crossthread.engines.sqlite import queries, words
 from crossthread.engines.sqlite.limits import Limits
 from crossthread.engines.sqlite.resident import Entry, Resident
@@ -48,15 +48,22 @@ class Ranking:
     Args:
         connection: The connection to read on.
         horizon: What expires until this microsecond is gone.
+        dialect: How filters are written.
         limits: From where on it works in another way.
         resident: Vectors read before; None to read past them.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, horizon: int, limits: Limits, resident: Resident | None = None
+        self,
+        connection: sqlite3.Connection,
+        horizon: int,
+        dialect: Dialect,
+        limits: Limits,
+        resident: Resident | None,
     ) -> None:
         self.connection = connection
         self.horizon = horizon
+        self.dialect = dialect
         self.limits = limits
         self.resident = resident
         self._state: State | None = None
@@ -100,7 +107,7 @@ class Ranking:
     def matching_ids(self, prefix: str, where: Node) -> Ids:
         """Return the live items below a prefix that satisfy a filter."""
         scope, parameters = queries.below(prefix)
-        extra, values_ = narrowing(where, queries.DIALECT)
+        extra, values_ = narrowing(where, self.dialect)
         found = self.connection.execute(queries.values_below(scope, extra), (*parameters, self.horizon, *values_))
         return np.array([id_ for id_, value in found if matches(where, values.decode(value))], dtype=np.int64)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from crossthread import namespaces, values
 from crossthread.embedding.extract import HASH_BYTES
-from crossthread.engines.narrowing import narrowing
+from crossthread.engines.narrowing import Dialect, narrowing
 from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.ranking import ALWAYS, Ranking
@@ -49,6 +49,7 @@ class Reader:
         connection: The connection to read on.
         now: The present in microseconds.
         omit_expired: Whether expired items are gone.
+        dialect: How filters are written, where there are indexes for some.
         limits: From where on searches work in another way.
         resident: Vectors read before; None to read past them.
         recent: Texts that the index has not been told of; None where nobody asks for texts.
@@ -59,12 +60,14 @@ class Reader:
         connection: sqlite3.Connection,
         now: int,
         omit_expired: bool,
+        dialect: Dialect = queries.DIALECT,
         limits: Limits = LIMITS,
         resident: Resident | None = None,
         recent: indexes.RecentTexts | None = None,
     ) -> None:
         self.connection = connection
         self.horizon = now if omit_expired else ALWAYS
+        self.dialect = dialect
         self.limits = limits
         self.resident = resident
         self.recent = recent
@@ -107,7 +110,7 @@ class Reader:
     def count(self, prefix: str, where: Node | None) -> int:
         """Return how many live items match."""
         if where is not None:
-            return len(Ranking(self.connection, self.horizon, self.limits).matching_ids(prefix, where))
+            return len(self._ranking(None).matching_ids(prefix, where))
         scope, parameters = queries.below(prefix)
         number: int = self.connection.execute(queries.count_below(scope), (*parameters, self.horizon)).fetchone()[0]
         return number
@@ -115,37 +118,38 @@ class Reader:
     def known_vectors(self, hashes: tuple[bytes, ...]) -> dict[bytes, bytes]:
         """Return the vectors of texts that are embedded already."""
         known: dict[bytes, bytes] = {}
-        present = set(hashes if len(hashes) <= _FEW_TEXTS else self._present(hashes))
-        recent = {} if self.recent is None else self.recent.find(self.connection, hashes)
-        for hash_ in hashes:
-            found = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone() if hash_ in present else None
-            if found is None and hash_ in recent:
-                found = self._recent_vector(recent[hash_])
-            if found is not None:
-                texts, vectors = found
+        for hash_ in hashes if len(hashes) <= _FEW_TEXTS else self._present(hashes):
+            latest, texts, vectors = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
+            if texts is None and self.recent is not None:
+                texts, vectors = self._recent_vector(hash_, latest)
+            if texts is not None:
                 size = len(vectors) * HASH_BYTES // len(texts)
                 position = indexes.split(texts).index(hash_)
                 known[hash_] = vectors[position * size : (position + 1) * size]
         return known
 
     def _present(self, hashes: tuple[bytes, ...]) -> list[bytes]:
-        """Return those texts that some item has: most of a large batch are new, and need no look at the items."""
-        present: list[bytes] = []
+        """Return those texts that some item may have: most of a large batch are new, and need no look at the items."""
+        present: set[bytes] = set()
         for start in range(0, len(hashes), _TEXTS_AT_ONCE):
             part = hashes[start : start + _TEXTS_AT_ONCE]
-            present += [hash_ for (hash_,) in self.connection.execute(queries.present_texts(len(part)), part)]
-        return present
+            present.update(hash_ for (hash_,) in self.connection.execute(queries.present_texts(len(part)), part))
+        if self.recent is not None:
+            (latest,) = self.connection.execute(queries.LATEST).fetchone()
+            present.update(hash_ for hash_ in hashes if self.recent.times_of(self.connection, hash_, latest))
+        return list(present)
 
-    def _recent_vector(self, times: list[int]) -> Any:
-        for time in times:
-            found = self.connection.execute(queries.TEXTS_OF, (time,)).fetchone()
+    def _recent_vector(self, hash_: bytes, latest: int | None) -> tuple[Any, Any]:
+        assert self.recent is not None
+        for time in self.recent.times_of(self.connection, hash_, latest):
+            found: tuple[Any, Any] | None = self.connection.execute(queries.TEXTS_OF, (time,)).fetchone()
             if found is not None:
                 return found
-        return None
+        return None, None
 
     def _newest(self, command: Search) -> list[Row]:
         scope, parameters = self._scope(command.prefix)
-        extra, values_ = narrowing(command.where, queries.DIALECT)
+        extra, values_ = narrowing(command.where, self.dialect)
         sql = queries.newest_first(scope, extra, paged=command.where is None)
         parameters = (*parameters, self.horizon, *values_)
         if command.where is None:
@@ -174,7 +178,7 @@ class Reader:
         """
         if not isinstance(command, Search) or not command.limit:
             return None
-        ranking = Ranking(self.connection, self.horizon, self.limits, self.resident)
+        ranking = self._ranking(self.resident)
         hits = ranking.best_in_memory(command)
         if hits is None:
             return None
@@ -183,8 +187,11 @@ class Reader:
             return None
         return self._scored(command, hits, rows, {})
 
+    def _ranking(self, resident: Resident | None) -> Ranking:
+        return Ranking(self.connection, self.horizon, self.dialect, self.limits, resident)
+
     def _best(self, command: Search) -> list[Row]:
-        ranking = Ranking(self.connection, self.horizon, self.limits, self.resident)
+        ranking = self._ranking(self.resident)
         hits, terms = ranking.best(command)
         return self._scored(command, hits, self._rows(hits, ranking.entry, command.prefix), terms)
 
