@@ -63,8 +63,8 @@ class IndexConfig(TypedDict, total=False):
     """How many hits are handed to ``rerank`` (default 50)."""
     vector_memory_mb: float
     """How many MiB of memory the vectors of a file may take that were searched lately (default 512). A search over more
-    than that compares the signs of all vectors first, and looks at a thousand that come nearest; up to that much every
-    search is exact. Other places take no memory for it, and are always exact."""
+    than that compares the signs of all vectors first, and looks at the few hundred that come nearest; up to that much
+    every search is exact. Other places take no memory for it, and are always exact."""
     filter_fields: list[str]
     """Paths that ``filter=`` often names, each a field or a dotted path, for which a file gets an index (default:
     none). It makes filters on a few of very many items fast, costs a little with every put, and changes no result."""

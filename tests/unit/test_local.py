@@ -10,6 +10,7 @@ import pytest
 from crossthread import ConfigurationError, IndexMismatchError, MemoryStore
 from crossthread.embedding.local import LocalEmbeddings
 from crossthread.testing import HashEmbeddings
+from processes import run_python
 
 NOTES = {
     "pet": "my cat sleeps on the sofa all day",
@@ -53,3 +54,14 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "wordllama", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'crossthread\[local\]'"):
         MemoryStore(index={"embed": "local"})
+
+
+def test_the_model_leaves_the_programs_logging_alone():
+    code = """
+        import logging
+        from crossthread.embedding.local import LocalEmbeddings
+        LocalEmbeddings()
+        assert not logging.getLogger().handlers
+        assert logging.getLogger().level == logging.WARNING
+    """
+    run_python(code)

@@ -5,6 +5,9 @@ Source: https://github.com/dleemiller/WordLlama, model l2_supercat, 256 dimensio
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,8 @@ class LocalEmbeddings(Embeddings):
 
     def __init__(self) -> None:
         try:
-            import wordllama
+            with _logging_left_alone():
+                import wordllama
         except ImportError as error:
             raise ConfigurationError(
                 "index['embed'] = 'local' needs the offline model; install it with: pip install 'crossthread[local]'"
@@ -40,3 +44,15 @@ class LocalEmbeddings(Embeddings):
     def embed_query(self, text: str) -> Any:
         """Return a float32 array of shape (256,)."""
         return self._model.embed([text])[0]
+
+
+@contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """Take back what a module does to the root logger when it is imported: that is the program's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -1,13 +1,15 @@
-"""A first pass over very many vectors: the signs of their numbers, a bit each, compared by counting. Pure.
+"""Chooses among very many vectors by the signs of their numbers, a bit each, in two passes. Pure.
 
-Two vectors whose angle is small have few numbers of different sign. A bit a dimension takes a 32nd of the memory of the
-vectors, and of the time to read it. What is chosen so is scored again by its vectors (``search.scan``). Source:
-Charikar, Similarity Estimation Techniques from Rounding Algorithms (2002).
+Two vectors whose angle is small have few numbers of different sign; counting them takes a 32nd of the memory of the
+vectors, and of the time to read it. The best by that are compared again, the query's numbers with their signs, which
+tells large numbers from small ones on one side at least. What is chosen so is scored by its vectors (``search.scan``).
+Sources: Charikar, Similarity Estimation Techniques from Rounding Algorithms (2002); Gordo, Perronnin, Gong and
+Lazebnik, Asymmetric Distances for Binary Embeddings (2014).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,8 @@ Words = npt.NDArray[np.uint64]
 _WORD_BITS = 64
 _AT_ONCE = 16_384  # vectors whose words fit into the first cache of a core
 _SUMMED = 3  # so many words have less than 256 bits
-_NEVER = np.iinfo(np.uint16).max
+# The bits of each byte, in the order of np.packbits: (256, 8).
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8).reshape(-1, 1), axis=1).astype(np.float32)
 
 
 class Signs(NamedTuple):
@@ -60,29 +63,64 @@ def columns_for(dims: int) -> int:
 
 
 def most_alike(
-    signs: Signs, query: Vectors, count: int, allowed: npt.NDArray[np.int64] | None = None
+    signs: Signs, query: Vectors, first: int, count: int, allowed: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.int64]:
     """Return the ids of the items whose signs are most like a query's; of equal ones the highest ids.
 
     Args:
         signs: Of the vectors to choose from.
         query: One vector, shape (dims,).
-        count: How many vectors.
+        first: How many vectors the first pass leaves to the second.
+        count: How many vectors the second pass leaves.
         allowed: Only these ids, where given.
     """
+    places = _visible(signs, allowed)
     differing = _differing(signs, query)
-    ids = signs.ids
+    places = _least(differing if places is None else differing[places], places, signs.ids, first)
+    if len(places) > count:
+        places = _least(-_products(signs, query, places), places, signs.ids, count)
+    return np.unique(signs.ids[places])
+
+
+def _visible(signs: Signs, allowed: npt.NDArray[np.int64] | None) -> npt.NDArray[np.intp] | None:
+    """Return the positions of the vectors that may be found; None: all."""
     if allowed is not None:
-        places = np.flatnonzero(np.isin(ids, allowed))
-        differing, ids = differing[places], ids[places]
-    elif signs.hidden is not None:
-        differing[signs.hidden] = _NEVER
-    if count < len(differing):
-        most = np.partition(differing, count - 1)[count - 1]
-        nearer = ids[differing < most]
-        tied = ids[differing == most] if most < _NEVER else ids[:0]
-        return np.unique(np.concatenate((nearer, np.sort(tied)[len(nearer) - count :])))
-    return np.unique(ids[differing < _NEVER])
+        return np.flatnonzero(np.isin(signs.ids, allowed))
+    if signs.hidden is not None:
+        return np.delete(np.arange(len(signs.ids)), signs.hidden)
+    return None
+
+
+def _least(
+    values: npt.NDArray[Any], places: npt.NDArray[np.intp] | None, ids: npt.NDArray[np.int64], count: int
+) -> npt.NDArray[np.intp]:
+    """Return the places of the ``count`` least values; of equal ones those with the highest ids."""
+    if count >= len(values):
+        return np.arange(len(values)) if places is None else places
+    most = np.partition(values, count - 1)[count - 1]
+    chosen = np.flatnonzero(values < most)
+    tied = np.flatnonzero(values == most)
+    if places is not None:
+        chosen, tied = places[chosen], places[tied]
+    lacking = count - len(chosen)
+    return np.concatenate((chosen, tied[np.argsort(ids[tied])[-lacking:]]))
+
+
+def _products(signs: Signs, query: Vectors, places: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    """Return the products of a query with the signs at some places: the sum of its numbers where a sign is above 0.
+
+    (The sum over the other signs differs from it by the sum of all numbers, and changes no order.)
+    """
+    parts = np.zeros(len(signs.columns) * _WORD_BITS, dtype=np.float32)
+    parts[: query.size] = query
+    # What each value of a byte adds, for each byte of a vector's signs: (bytes, 256).
+    tables = parts.reshape(-1, 8) @ _BITS.T
+    found = np.zeros(len(places), dtype=np.float32)
+    for n, column in enumerate(signs.columns):
+        octets = column[places].view(np.uint8).reshape(-1, 8)
+        for place in range(8):
+            found += tables[8 * n + place].take(octets[:, place])
+    return found
 
 
 def _differing(signs: Signs, query: Vectors) -> npt.NDArray[np.uint16]:

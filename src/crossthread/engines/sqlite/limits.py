@@ -14,8 +14,11 @@ class Limits(NamedTuple):
     listed_items: int
     """A prefix of so many items at the most is brought up to date by a list of what it holds, a larger one by what has
     been written and erased since."""
+    counted: int
+    """How many vectors are left when differing signs have been counted."""
     candidates: int
-    """How many items the signs choose; a search for more than a quarter of it looks at all vectors in the file."""
+    """How many of these a closer look at the signs leaves, whose vectors are then compared. A search for more than a
+    quarter of that looks at all vectors in the file."""
     few_words: int
     """So many items at the most are read to find a word; the index finds it among more."""
     many_words: int
@@ -27,7 +30,8 @@ class Limits(NamedTuple):
 LIMITS = Limits(
     vector_bytes=512 * 2**20,
     listed_items=2_000,
-    candidates=1_000,
+    counted=8_000,
+    candidates=400,
     few_words=300,
     many_words=5_000,
     unindexed=1_000,

@@ -208,7 +208,7 @@ class _Loader:
             if total <= self.limits.listed_items:
                 listed += [item[0] for item in items]
             expires = expires or any(item[1] for item in items)
-            vectors = self._with(vectors, items, expected=total)
+            vectors = self._with(vectors, items, expected=total + total // 8)  # untouched pages cost no memory
             if vectors.nbytes > self.limits.vector_bytes:
                 if isinstance(vectors, signs.Signs):
                     cursor.close()
