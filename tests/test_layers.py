@@ -28,6 +28,7 @@ LAYERS = [
     "reranking turns batch update sweeper store",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
+    "threads.records threads.programs threads.threads",
     "workflow.injection workflow.decorators memory",
     "testing cli __main__",
 ]

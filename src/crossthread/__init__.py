@@ -30,10 +30,14 @@ if TYPE_CHECKING:
         StoreFullError,
         StoreReadOnlyError,
         StoreUnavailableError,
+        ThreadNotFoundError,
+        UnsupportedError,
     )
     from crossthread.memory import Memory
     from crossthread.settings import IndexConfig
     from crossthread.store import MemoryStore
+    from crossthread.threads.records import ThreadInfo, ThreadStep
+    from crossthread.threads.threads import Threads
     from crossthread.ttl import TTLConfig
 
 __version__ = "0.1.0"
@@ -62,6 +66,11 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreUnavailableError",
     "TTLConfig",
+    "ThreadInfo",
+    "ThreadNotFoundError",
+    "ThreadStep",
+    "Threads",
+    "UnsupportedError",
 ]
 
 _HOMES = {
@@ -70,6 +79,9 @@ _HOMES = {
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
     "TTLConfig": "crossthread.ttl",
+    "ThreadInfo": "crossthread.threads.records",
+    "ThreadStep": "crossthread.threads.records",
+    "Threads": "crossthread.threads.threads",
 }
 
 

@@ -7,6 +7,8 @@
     │   └── ConfigurationError                 index=, ttl= or the URL of a store cannot be used
     ├── InjectionError (TypeError)             a workflow asks for something LangGraph cannot give it
     ├── ItemNotFoundError (KeyError)           update() of a missing item, without a default
+    ├── ThreadNotFoundError (KeyError)         a thread to copy of which nothing is saved
+    ├── UnsupportedError (NotImplementedError) somebody else's store or checkpointer lacks what a call needs
     ├── EmbeddingError (RuntimeError)          the embedder returned something that is not its vectors
     ├── RerankError (RuntimeError)             the reranker returned something that is no order of its hits
     └── StoreError (RuntimeError)              the place where memories are kept refused
@@ -56,6 +58,17 @@ class ItemNotFoundError(CrossthreadError, KeyError):
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which turns a sentence into a quoted one.
         return str(self.args[0]) if self.args else ""
+
+
+class ThreadNotFoundError(CrossthreadError, KeyError):
+    """There is nothing saved of the thread."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # as for `ItemNotFoundError`
+
+
+class UnsupportedError(CrossthreadError, NotImplementedError):
+    """A store or checkpointer that was not made by crossthread lacks a method; the message names it."""
 
 
 class EmbeddingError(CrossthreadError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
+from functools import cached_property
 from typing import Any, Generic, overload
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -16,6 +17,7 @@ from crossthread.engines.base import Engine
 from crossthread.errors import ConfigurationError
 from crossthread.settings import IndexConfig
 from crossthread.store import MemoryStore
+from crossthread.threads.threads import Threads
 from crossthread.ttl import TTLConfig
 from crossthread.workflow.decorators import WorkflowDecorators
 
@@ -128,6 +130,20 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
     def checkpointer(self) -> SaverT:
         """Where workflows keep their threads; a plain LangGraph checkpointer."""
         return self._checkpointer  # type: ignore[no-any-return]
+
+    @cached_property
+    def threads(self) -> Threads:
+        """The threads of the checkpointer: ``list``, ``history``, ``previous``, ``clear``, ``copy``.
+
+        Raises:
+            ConfigurationError: There is no checkpointer.
+        """
+        if self._checkpointer is None:
+            raise ConfigurationError(
+                "This Memory has no checkpointer, so it has no threads; open one with a path, or give checkpointer=... "
+                "On LangGraph's server, ask its API for threads."
+            )
+        return Threads(self._checkpointer)
 
     def setup(self) -> None:
         """Create or migrate the tables of what this object opened; doing it again changes nothing.

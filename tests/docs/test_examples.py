@@ -26,6 +26,7 @@ SAID = {
     "08_async_and_streaming": ["Your name is Bob.", "learnt: I live in Rome", "You | told | me"],
     "09_semantic_search": ["My cat is called Turing"],
     "10_forget_and_update": ["{'n': 40}", "forgotten about bob: 3"],
+    "15_threads": ["monday: ada has", "-- what if --", "3 in the basket", "1 in the basket"],
 }
 
 
