@@ -29,7 +29,7 @@ LAYERS = [
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",
-    "workflow.injection workflow.decorators memory",
+    "workflow.injection workflow.decorators memory deploy",
     "testing cli __main__",
 ]
 ORDER = [name for layer in LAYERS for name in layer.split()]
