@@ -1,0 +1,104 @@
+"""Models to values and back, with versions. Knows pydantic, and no store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from crossthread.errors import ConfigurationError, InvalidValueError, MemoryValidationError
+
+ModelT = TypeVar("ModelT")
+
+VERSION_KEY = "__version__"
+"""Where a value keeps the version of its model; only where the model has one."""
+
+Upgrade = Callable[[dict[str, Any], int], dict[str, Any]]
+"""From a stored value and its version to a value of the present version."""
+
+
+class Codec(Generic[ModelT]):
+    """Turns instances of a model into values of a store and back.
+
+    Args:
+        model: A pydantic model, a dataclass, a TypedDict, or anything else that pydantic validates and writes as an object.
+        version: The version of the model; None: what the model says in ``__memory_version__``, if anything.
+        upgrade: Makes a value of this version of an older one; None: the model's ``__memory_upgrade__``, if it has one.
+    """
+
+    def __init__(self, model: Any, version: int | None, upgrade: Upgrade | None) -> None:
+        self.name = getattr(model, "__qualname__", None) or str(model)
+        try:
+            self._adapter: TypeAdapter[ModelT] = TypeAdapter(model)
+        except (PydanticSchemaGenerationError, PydanticUserError) as error:
+            raise ConfigurationError(f"{self.name} is no model that pydantic can validate: {error}") from error
+        self.version = getattr(model, "__memory_version__", None) if version is None else version
+        self._upgrade = upgrade or getattr(model, "__memory_upgrade__", None)
+        if self.version is not None and (
+            isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1
+        ):
+            raise ConfigurationError(f"The version of {self.name} must be a whole number from 1 on: {self.version!r}.")
+        if self._upgrade is not None and self.version is None:
+            raise ConfigurationError(f"{self.name} can be upgraded, but has no version; give version=2, or higher.")
+
+    def encode(self, instance: Any) -> dict[str, Any]:
+        """Return the value to store; what a model takes for an instance, such as a dict, will do.
+
+        Raises:
+            InvalidValueError: It does not fit the model, or could not be read again.
+        """
+        try:
+            checked = self._adapter.validate_python(instance)
+            value = self._adapter.dump_python(checked, mode="json", by_alias=False, warnings=False)
+            if isinstance(value, dict):
+                self._validated(value)  # an instance may have been changed since it was validated
+        except ValidationError as error:
+            raise InvalidValueError(f"This is no {self.name}: {reason_of(error)}.") from error
+        except (PydanticSerializationError, ValueError) as error:
+            raise InvalidValueError(f"This {self.name} cannot be written as JSON: {error}.") from error
+        if not isinstance(value, dict):
+            raise InvalidValueError(
+                f"{self.name} is written as {type(value).__name__}, and a memory is a JSON object; put it into a field of "
+                "a model."
+            )
+        if VERSION_KEY in value:
+            raise InvalidValueError(f"{VERSION_KEY!r} is where the version of the model is kept; name the field otherwise.")
+        return value if self.version is None else {**value, VERSION_KEY: self.version}
+
+    def decode(self, key: str, value: Any) -> ModelT:
+        """Return the instance that a stored value stands for.
+
+        Raises:
+            MemoryValidationError: The value does not fit the model.
+        """
+        own = {name: part for name, part in value.items() if name != VERSION_KEY}
+        stored = value.get(VERSION_KEY, 1)
+        present = self.version or 1
+        if isinstance(stored, bool) or not isinstance(stored, int):
+            raise MemoryValidationError(key, f"its version is no number: {stored!r}", value=value)
+        if stored > present:
+            raise MemoryValidationError(key, f"it is of version {stored}, and this is version {present}", value=value)
+        if stored < present and self._upgrade is not None:
+            try:
+                own = self._upgrade(cast(dict[str, Any], json.loads(json.dumps(own))), stored)
+            except Exception as error:
+                reason = f"the upgrade from version {stored} to {present} failed with {type(error).__name__}: {error}"
+                raise MemoryValidationError(key, reason, value=value) from error
+        try:
+            return self._validated(own)
+        except ValidationError as error:
+            raise MemoryValidationError(key, reason_of(error), value=value) from error
+
+    def _validated(self, value: Any) -> ModelT:
+        # As JSON, in which a strict model takes a string for a date, and a list for a set or a tuple.
+        return self._adapter.validate_json(json.dumps(value), by_alias=True, by_name=True)
+
+
+def reason_of(error: ValidationError) -> str:
+    """Return what is wrong in one line: the first three problems, each with its place."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}" for problem in problems[:3]]
+    return "; ".join(told) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
