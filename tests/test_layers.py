@@ -29,6 +29,7 @@ LAYERS = [
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",
+    "typed.indexed typed.codec typed.programs typed.collection",
     "workflow.injection workflow.decorators memory deploy",
     "testing cli __main__",
 ]
@@ -74,6 +75,7 @@ def test_a_module_imports_only_what_stands_above_it(module):
 def test_optional_packages_stay_in_their_room(module):
     text = modules()[module].read_text("utf-8")
     rooms = {
+        "pydantic": ("typed.",),
         "wordllama": ("embedding.local",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InvalidFilterError,
         InvalidValueError,
         ItemNotFoundError,
+        MemoryValidationError,
         RerankError,
         SchemaVersionError,
         StoreBusyError,
@@ -39,15 +40,20 @@ if TYPE_CHECKING:
     from crossthread.threads.records import ThreadInfo, ThreadStep
     from crossthread.threads.threads import Threads
     from crossthread.ttl import TTLConfig
+    from crossthread.typed.collection import Collection
+    from crossthread.typed.indexed import Indexed
+    from crossthread.typed.programs import TypedItem
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Collection",
     "ConfigurationError",
     "CrossthreadError",
     "EmbeddingError",
     "IndexConfig",
     "IndexMismatchError",
+    "Indexed",
     "InjectionError",
     "InvalidArgumentError",
     "InvalidFilterError",
@@ -56,6 +62,7 @@ __all__ = [
     "ItemNotFoundError",
     "Memory",
     "MemoryStore",
+    "MemoryValidationError",
     "RerankError",
     "SchemaVersionError",
     "StoreBusyError",
@@ -70,11 +77,14 @@ __all__ = [
     "ThreadNotFoundError",
     "ThreadStep",
     "Threads",
+    "TypedItem",
     "UnsupportedError",
 ]
 
 _HOMES = {
+    "Collection": "crossthread.typed.collection",
     "IndexConfig": "crossthread.settings",
+    "Indexed": "crossthread.typed.indexed",
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
@@ -82,6 +92,7 @@ _HOMES = {
     "ThreadInfo": "crossthread.threads.records",
     "ThreadStep": "crossthread.threads.records",
     "Threads": "crossthread.threads.threads",
+    "TypedItem": "crossthread.typed.programs",
 }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from functools import cached_property
-from typing import Any, Generic, overload
+from typing import Any, Generic, Literal, overload
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided
@@ -15,13 +15,18 @@ from typing_extensions import TypeVar
 from crossthread._closing import Closing
 from crossthread.engines.base import Engine
 from crossthread.errors import ConfigurationError
+from crossthread.scopes.scope import Scoping
 from crossthread.settings import IndexConfig
 from crossthread.store import MemoryStore
 from crossthread.threads.threads import Threads
 from crossthread.ttl import TTLConfig
+from crossthread.typed.codec import Upgrade
+from crossthread.typed.collection import Collection
+from crossthread.typed.programs import OnInvalid
 from crossthread.workflow.decorators import WorkflowDecorators
 
 StoreT = TypeVar("StoreT", bound=BaseStore | None, default=MemoryStore)
+ModelT = TypeVar("ModelT")
 SaverT = TypeVar("SaverT", bound=BaseCheckpointSaver[Any] | None, default=BaseCheckpointSaver[str])
 
 
@@ -144,6 +149,34 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
                 "On LangGraph's server, ask its API for threads."
             )
         return Threads(self._checkpointer)
+
+    def collection(
+        self,
+        model: type[ModelT],
+        scope: Scoping,
+        *,
+        index: Literal[False] | Sequence[str] | None = None,
+        on_invalid: OnInvalid = "raise",
+        version: int | None = None,
+        upgrade: Upgrade | None = None,
+    ) -> Collection[ModelT]:
+        """Return the memories of one model in one scope, see `Collection`.
+
+        Inside of a workflow it is the collection of the run's user; outside, bind it: ``collection.bind(config)``.
+
+        Args:
+            model: A pydantic model, a dataclass or a TypedDict.
+            scope: A `Scope`, or its labels, such as ``("memories", "{user_id}", "preferences")``.
+            index: The paths to search in, False for none; None: the fields that are marked with `Indexed`.
+            on_invalid: What to do with stored data that do not fit: ``"raise"``, ``"skip"``, or a function.
+            version: The version of the model; None: what it says itself.
+            upgrade: Makes a value of this version of an older one; None: what the model has.
+
+        Raises:
+            ConfigurationError: The model cannot be validated, or the scope is no template.
+        """
+        settings: Any = {"index": index, "on_invalid": on_invalid, "version": version, "upgrade": upgrade}
+        return Collection(model, scope, store=lambda: self.store, **settings)
 
     def setup(self) -> None:
         """Create or migrate the tables of what this object opened; doing it again changes nothing.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
+from typing_extensions import NotRequired, Required, TypedDict
 
 from crossthread.errors import ConfigurationError, InvalidValueError, MemoryValidationError
 
@@ -32,9 +33,14 @@ class Codec(Generic[ModelT]):
     def __init__(self, model: Any, version: int | None, upgrade: Upgrade | None) -> None:
         self.name = getattr(model, "__qualname__", None) or str(model)
         try:
-            self._adapter: TypeAdapter[ModelT] = TypeAdapter(model)
+            self._adapter: TypeAdapter[ModelT] = _adapter(model)
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             raise ConfigurationError(f"{self.name} is no model that pydantic can validate: {error}") from error
+        except NameError as error:
+            raise ConfigurationError(
+                f"The annotations of {self.name} name what cannot be found ({error}); define it in a module, and not "
+                "inside of a function."
+            ) from error
         self.version = getattr(model, "__memory_version__", None) if version is None else version
         self._upgrade = upgrade or getattr(model, "__memory_upgrade__", None)
         if self.version is not None and (
@@ -95,6 +101,21 @@ class Codec(Generic[ModelT]):
     def _validated(self, value: Any) -> ModelT:
         # As JSON, in which a strict model takes a string for a date, and a list for a set or a tuple.
         return self._adapter.validate_json(json.dumps(value), by_alias=True, by_name=True)
+
+
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(model)
+    except PydanticUserError as error:
+        if error.code != "typed-dict-version":
+            raise
+    # Before Python 3.12 pydantic refuses the standard library's TypedDict, which forgets some qualifiers of its fields.
+    fields: dict[str, Any] = {}
+    for name, hint in get_type_hints(model, include_extras=True).items():
+        is_said = get_origin(hint) in (Required, NotRequired)
+        kind = Required if name in model.__required_keys__ else NotRequired
+        fields[name] = hint if is_said else kind[hint]
+    return TypeAdapter(TypedDict(model.__name__, fields))  # type: ignore[operator]  # made at run time
 
 
 def reason_of(error: ValidationError) -> str:

@@ -83,8 +83,9 @@ class Collection(Generic[ModelT]):
             raise ConfigurationError(f"index must be a list of paths, False or None, not {index!r}.")
         self._model = model
         self._scope = as_scope(scope, store if callable(store) else lambda: store)
+        codec: Codec[ModelT] = Codec(model, version, upgrade)
         paths = indexed_paths(model) if index is None else index and [*index]
-        self._rules = Rules(Codec(model, version, upgrade), paths, on_invalid)
+        self._rules = Rules(codec, paths, on_invalid)
         self._turns = Turns()
         self._bound: BaseStore | None = None
 

@@ -6,11 +6,11 @@ import dataclasses
 import re
 import types
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from typing_extensions import NotRequired, ReadOnly, Required, is_typeddict
+from typing_extensions import NotRequired, ReadOnly, Required, TypeAliasType, is_typeddict
 
 from crossthread.errors import ConfigurationError
 
@@ -93,7 +93,13 @@ def _fields(model: Any) -> Iterator[tuple[str, Any]]:
         for name, field in origin.model_fields.items():
             yield name, _annotation(field)
     elif dataclasses.is_dataclass(origin) or is_typeddict(origin):
-        yield from get_type_hints(origin, include_extras=True).items()
+        try:
+            yield from get_type_hints(origin, include_extras=True).items()
+        except NameError as error:
+            raise ConfigurationError(
+                f"The annotations of {origin.__qualname__} name what cannot be found ({error}); define it in a module, and "
+                "not inside of a function."
+            ) from error
 
 
 def _annotation(field: FieldInfo) -> Any:
