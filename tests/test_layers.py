@@ -29,6 +29,7 @@ LAYERS = [
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",
+    "_langgraph scopes.template scopes.identity scopes.view scopes.scope",
     "typed.indexed typed.codec typed.programs typed.collection",
     "workflow.injection workflow.decorators memory deploy",
     "testing cli __main__",
@@ -77,6 +78,7 @@ def test_optional_packages_stay_in_their_room(module):
     rooms = {
         "pydantic": ("typed.",),
         "wordllama": ("embedding.local",),
+        "langgraph._internal": ("_langgraph",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),

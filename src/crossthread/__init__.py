@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MemoryValidationError,
         RerankError,
         SchemaVersionError,
+        ScopeError,
         StoreBusyError,
         StoreClosedError,
         StoreCorruptError,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from crossthread.memory import Memory
+    from crossthread.scopes.scope import Scope
+    from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
     from crossthread.store import MemoryStore
     from crossthread.threads.records import ThreadInfo, ThreadStep
@@ -65,6 +68,9 @@ __all__ = [
     "MemoryValidationError",
     "RerankError",
     "SchemaVersionError",
+    "Scope",
+    "ScopeError",
+    "ScopedStore",
     "StoreBusyError",
     "StoreClosedError",
     "StoreCorruptError",
@@ -88,6 +94,8 @@ _HOMES = {
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
+    "Scope": "crossthread.scopes.scope",
+    "ScopedStore": "crossthread.scopes.view",
     "TTLConfig": "crossthread.ttl",
     "ThreadInfo": "crossthread.threads.records",
     "ThreadStep": "crossthread.threads.records",

@@ -4,7 +4,8 @@
     ├── InvalidArgumentError (ValueError)      a limit, offset, ttl, depth or op that makes no sense
     │   ├── InvalidValueError                  a value that is not a JSON object every engine can hold
     │   ├── InvalidFilterError                 a filter with an unknown operator or a wrong operand
-    │   └── ConfigurationError                 index=, ttl= or the URL of a store cannot be used
+    │   ├── ConfigurationError                 index=, ttl=, a scope or the URL of a store cannot be used
+    │   └── ScopeError                         a run does not say whose memories a scope is about
     ├── InjectionError (TypeError)             a workflow asks for something LangGraph cannot give it
     ├── ItemNotFoundError (KeyError)           update() of a missing item, without a default
     ├── ThreadNotFoundError (KeyError)         a thread to copy of which nothing is saved
@@ -48,7 +49,19 @@ class InvalidFilterError(InvalidArgumentError):
 
 
 class ConfigurationError(InvalidArgumentError):
-    """The ``index=`` or ``ttl=`` settings, or the URL of a store, cannot be used as given."""
+    """The ``index=`` or ``ttl=`` settings, a scope's labels, or the URL of a store, cannot be used as given."""
+
+
+class ScopeError(InvalidArgumentError):
+    """A run does not say whose memories it is about, so none of its code was run.
+
+    Attributes:
+        field: The name of the field that has no usable id; None where there is no store to scope.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class InjectionError(CrossthreadError, TypeError):

@@ -33,10 +33,8 @@ assert_type(preferences.search("pizza"), list[TypedItem[Preference]])
 assert_type(preferences.search("pizza")[0].value, Preference)
 assert_type(preferences.list()[0].value.topic, str)
 assert_type(preferences.clear(), int)
-assert_type(
-    preferences.update("key", lambda found: found.model_copy(update={"likes": False}), default=Preference(topic="", likes=True)),
-    Preference,
-)
+nothing = Preference(topic="", likes=True)
+assert_type(preferences.update("key", lambda found: found.model_copy(), default=nothing), Preference)
 preferences.add(Fact("likes pizza"))  # type: ignore[arg-type]
 preferences.update("key", lambda found: found.topic)  # type: ignore[arg-type, return-value]
 memory.collection(Preference)  # type: ignore[call-arg]

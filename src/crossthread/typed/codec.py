@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, get_origin, get_type_hints
+from typing import Any, Generic, NotRequired, Required, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
-from typing_extensions import NotRequired, Required, TypedDict
+from typing_extensions import TypedDict
 
 from crossthread.errors import ConfigurationError, InvalidValueError, MemoryValidationError
 
@@ -25,7 +25,7 @@ class Codec(Generic[ModelT]):
     """Turns instances of a model into values of a store and back.
 
     Args:
-        model: A pydantic model, a dataclass, a TypedDict, or anything else that pydantic validates and writes as an object.
+        model: A pydantic model, a dataclass, a TypedDict, or what else pydantic validates and writes as an object.
         version: The version of the model; None: what the model says in ``__memory_version__``, if anything.
         upgrade: Makes a value of this version of an older one; None: the model's ``__memory_upgrade__``, if it has one.
     """
@@ -67,11 +67,11 @@ class Codec(Generic[ModelT]):
             raise InvalidValueError(f"This {self.name} cannot be written as JSON: {error}.") from error
         if not isinstance(value, dict):
             raise InvalidValueError(
-                f"{self.name} is written as {type(value).__name__}, and a memory is a JSON object; put it into a field of "
-                "a model."
+                f"{self.name} is written as {type(value).__name__}, and a memory is a JSON object; put it into a field "
+                "of a model."
             )
         if VERSION_KEY in value:
-            raise InvalidValueError(f"{VERSION_KEY!r} is where the version of the model is kept; name the field otherwise.")
+            raise InvalidValueError(f"{VERSION_KEY!r} is where the model's version is kept; name the field otherwise.")
         return value if self.version is None else {**value, VERSION_KEY: self.version}
 
     def decode(self, key: str, value: Any) -> ModelT:

@@ -42,15 +42,16 @@ class Collection(Generic[ModelT]):
         index: The paths to search in, False for none; None: the fields that the model marks with `Indexed`, or what the
             store's own settings say where it marks none.
         on_invalid: What to do with stored data that do not fit the model: ``"raise"`` a `MemoryValidationError`,
-            ``"skip"`` them, or a function that gets the error, with its ``key``, ``reason`` and ``value``, and returns an
-            instance, or None to skip.
-        version: The version of the model, from 1 on; it is kept with each memory, under ``"__version__"``. None: what the
-            model says in ``__memory_version__``, or none.
-        upgrade: Gets a stored value and its older version (1 where none was kept), and returns the value of this version.
-            None: the model's ``__memory_upgrade__(value, version)``, a static or class method, or none.
+            ``"skip"`` them, or a function that gets the error, with its ``key``, ``reason`` and ``value``, and returns
+            an instance, or None to skip.
+        version: The version of the model, from 1 on; it is kept with each memory, under ``"__version__"``. None: what
+            the model says in ``__memory_version__``, or none.
+        upgrade: Gets a stored value and its older version (1 where none was kept), and returns the value of this
+            version. None: the model's ``__memory_upgrade__(value, version)``, a static or class method, or none.
 
     Raises:
-        ConfigurationError: The model cannot be validated, the scope is no template, or version and upgrade make no sense.
+        ConfigurationError: The model cannot be validated, the scope is no template, or version and upgrade make no
+            sense.
 
     Example:
         >>> from pydantic import BaseModel
@@ -79,7 +80,7 @@ class Collection(Generic[ModelT]):
     ) -> None:
         if on_invalid not in ("raise", "skip") and not callable(on_invalid):
             raise ConfigurationError(f"on_invalid must be 'raise', 'skip' or a function, not {on_invalid!r}.")
-        if isinstance(index, str) or index is True:
+        if isinstance(index, (str, int)) and index is not False:
             raise ConfigurationError(f"index must be a list of paths, False or None, not {index!r}.")
         self._model = model
         self._scope = as_scope(scope, store if callable(store) else lambda: store)
@@ -204,9 +205,9 @@ class Collection(Generic[ModelT]):
     ) -> ModelT:
         """Read an instance, change it and write it back, and return it as written.
 
-        Over a `MemoryStore` this is atomic: of two updates at once none is lost, between processes too. Other stores have
-        no such operation: there, updates by the same collection object take turns, and a write from elsewhere in between
-        is overwritten.
+        Over a `MemoryStore` this is atomic: of two updates at once none is lost, between processes too. Other stores
+        have no such operation: there, updates by the same collection object take turns, and a write from elsewhere in
+        between is overwritten.
 
         Args:
             key: Its key.
@@ -221,7 +222,9 @@ class Collection(Generic[ModelT]):
             InvalidValueError: What ``change`` returned does not fit the model. Nothing was written.
         """
         view = self._view
-        return self._drive(view, programs.update(self._rules, view, key, change, default, ttl, self._turns))
+        program = programs.update(self._rules, view, key, change, default, ttl, self._turns)
+        written: ModelT = self._drive(view, program)
+        return written
 
     async def aupdate(
         self,
@@ -234,7 +237,8 @@ class Collection(Generic[ModelT]):
         """Do what `update` does, without blocking the event loop; ``change`` may be async."""
         view = self._view
         program = programs.update(self._rules, view, key, change, default, ttl, self._turns)
-        return await self._adrive(view, program)
+        written: ModelT = await self._adrive(view, program)
+        return written
 
     def delete(self, key: str) -> None:
         """Delete what is stored under a key, if anything."""
@@ -285,7 +289,8 @@ class Collection(Generic[ModelT]):
         """Find memories.
 
         Args:
-            query: Text to search by, in the fields that are `Indexed`; needs a store with ``index``. None: the newest first.
+            query: Text to search by, in the fields that are `Indexed`; needs a store with ``index``. None: the newest
+                first.
             filter: Conditions on the values as they are stored, by the names of the fields.
             limit: How many at the most.
             offset: How many to skip.

@@ -6,11 +6,11 @@ import dataclasses
 import re
 import types
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from typing_extensions import NotRequired, ReadOnly, Required, TypeAliasType, is_typeddict
+from typing_extensions import ReadOnly, TypeAliasType, is_typeddict
 
 from crossthread.errors import ConfigurationError
 
@@ -22,8 +22,8 @@ _WRAPPERS = (Required, NotRequired, ReadOnly)
 class Indexed:
     """Marks a field of a model whose text is found by ``collection.search(query)``.
 
-    ``topic: Annotated[str, Indexed()]``. The text of a list is each of its elements. Where no field is marked, the store's
-    own ``index={"fields": ...}`` decides.
+    ``topic: Annotated[str, Indexed()]``. The text of a list is each of its elements. Where no field is marked, the
+    store's own ``index={"fields": ...}`` decides.
     """
 
 
@@ -97,8 +97,8 @@ def _fields(model: Any) -> Iterator[tuple[str, Any]]:
             yield from get_type_hints(origin, include_extras=True).items()
         except NameError as error:
             raise ConfigurationError(
-                f"The annotations of {origin.__qualname__} name what cannot be found ({error}); define it in a module, and "
-                "not inside of a function."
+                f"The annotations of {origin.__qualname__} name what cannot be found ({error}); define it in a module, "
+                "and not inside of a function."
             ) from error
 
 

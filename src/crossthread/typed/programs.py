@@ -14,8 +14,8 @@ from crossthread._program import Program
 from crossthread.errors import InvalidArgumentError, InvalidValueError, ItemNotFoundError, MemoryValidationError
 from crossthread.scopes.view import ScopedStore
 from crossthread.store import MemoryStore
-from crossthread.typed.codec import Codec
 from crossthread.turns import Turns
+from crossthread.typed.codec import Codec
 from crossthread.update import Call, Turn
 
 ModelT = TypeVar("ModelT")
@@ -140,9 +140,7 @@ def clear() -> Program[int]:
             return erased
 
 
-def update(
-    rules: Rules, view: BaseStore, key: str, change: Any, default: Any, ttl: Any, turns: Turns
-) -> Program[Any]:
+def update(rules: Rules, view: BaseStore, key: str, change: Any, default: Any, ttl: Any, turns: Turns) -> Program[Any]:
     """Change an instance and return it as written."""
     codec = rules.codec
     written: list[Any] = []

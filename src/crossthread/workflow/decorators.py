@@ -18,6 +18,7 @@ from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided
 from langgraph.types import CachePolicy, Checkpointer, RetryPolicy, TimeoutPolicy
 from langgraph.typing import ContextT
 
+from crossthread.scopes.scope import Scope
 from crossthread.workflow.injection import injectable
 
 if TYPE_CHECKING:
@@ -68,6 +69,23 @@ class WorkflowDecorators(ABC):
     @abstractmethod
     def checkpointer(self) -> Checkpointer:
         """Where workflows keep their threads."""
+
+    def scope(self, *labels: str) -> Scope:
+        """Return a scope of this memory's store: labels, each with at most one field that every run fills in.
+
+        Give it to ``scope=`` wherever that is taken, or `Scope.bind` it for the view that it leads to.
+
+        Raises:
+            ConfigurationError: The labels are no template.
+
+        Example:
+            >>> memory = Memory()
+            >>> ada = memory.scope("memories", "{user_id}").bind({"configurable": {"user_id": "ada"}})
+            >>> ada.put((), "food", {"text": "likes pizza"})
+            >>> memory.store.get(("memories", "ada"), "food").value
+            {'text': 'likes pizza'}
+        """
+        return Scope(*labels, store=lambda: self.store)
 
     @overload
     def entrypoint(self, func: Callable[..., Any], /) -> Pregel[Any, None, Any, Any]: ...
