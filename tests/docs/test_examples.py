@@ -27,6 +27,7 @@ SAID = {
     "09_semantic_search": ["My cat is called Turing"],
     "10_forget_and_update": ["{'n': 40}", "forgotten about bob: 3"],
     "15_threads": ["monday: ada has", "-- what if --", "3 in the basket", "1 in the basket"],
+    "16_typed_memories": ["as always, pizza with olives", "'old' does not fit: topic: Field required"],
 }
 
 

@@ -144,11 +144,7 @@ class Collection(Generic[ModelT]):
             case Turn(address):
                 return self._turns.take(address)
             case Call(function, argument):
-                result = function(argument)
-                if inspect.iscoroutine(result):
-                    result.close()
-                    raise TypeError("change is an async function; use aupdate() for it.")
-                return result
+                return function(argument)
             case _:
                 raise AssertionError(f"unknown request: {request!r}")
 
@@ -222,7 +218,7 @@ class Collection(Generic[ModelT]):
             InvalidValueError: What ``change`` returned does not fit the model. Nothing was written.
         """
         view = self._view
-        program = programs.update(self._rules, view, key, change, default, ttl, self._turns)
+        program = programs.update(self._rules, view, key, change, default, ttl, self._turns, is_async=False)
         written: ModelT = self._drive(view, program)
         return written
 
@@ -236,7 +232,7 @@ class Collection(Generic[ModelT]):
     ) -> ModelT:
         """Do what `update` does, without blocking the event loop; ``change`` may be async."""
         view = self._view
-        program = programs.update(self._rules, view, key, change, default, ttl, self._turns)
+        program = programs.update(self._rules, view, key, change, default, ttl, self._turns, is_async=True)
         written: ModelT = await self._adrive(view, program)
         return written
 

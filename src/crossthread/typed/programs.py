@@ -140,8 +140,10 @@ def clear() -> Program[int]:
             return erased
 
 
-def update(rules: Rules, view: BaseStore, key: str, change: Any, default: Any, ttl: Any, turns: Turns) -> Program[Any]:
-    """Change an instance and return it as written."""
+def update(
+    rules: Rules, view: BaseStore, key: str, change: Any, default: Any, ttl: Any, turns: Turns, is_async: bool
+) -> Program[Any]:
+    """Change an instance and return it as written; only async callers can wait for an async ``change``."""
     codec = rules.codec
     written: list[Any] = []
 
@@ -157,6 +159,9 @@ def update(rules: Rules, view: BaseStore, key: str, change: Any, default: Any, t
         if instance is None:  # what cannot be read must not be lost by writing over it
             instance = codec.decode(key, value)
         result = change(instance)
+        if not is_async and inspect.iscoroutine(result):
+            result.close()
+            raise TypeError("change is an async function; use aupdate() for it.")
         return _awaited(result, encoded) if inspect.isawaitable(result) else encoded(result)
 
     start = default if isinstance(default, NotProvided) else codec.encode(default)
