@@ -52,7 +52,9 @@ try:
     ada.list()
 except MemoryValidationError as error:
     print(f"{error.key!r} does not fit: {error.reason}")
-    assert error.key == "old"
+    misfit = error.key
+
+assert misfit == "old"
 
 lenient = memory.collection(Preference, scope=("memories", "{user_id}", "preferences"), on_invalid="skip")
 fitting = [item.value.topic for item in lenient.bind({"configurable": {"user_id": "ada"}}).list()]
