@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ThreadNotFoundError,
         UnsupportedError,
     )
+    from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
@@ -54,6 +55,7 @@ __all__ = [
     "ConfigurationError",
     "CrossthreadError",
     "EmbeddingError",
+    "Forgotten",
     "IndexConfig",
     "IndexMismatchError",
     "Indexed",
@@ -89,6 +91,7 @@ __all__ = [
 
 _HOMES = {
     "Collection": "crossthread.typed.collection",
+    "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
     "Indexed": "crossthread.typed.indexed",
     "InvalidNamespaceError": "langgraph.store.base",

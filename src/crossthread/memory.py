@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 from crossthread._closing import Closing
 from crossthread.engines.base import Engine
 from crossthread.errors import ConfigurationError
+from crossthread.forgetting import Forgotten, Scopes, Which, Whose, aforget, forget, forgetting
 from crossthread.scopes.scope import Scoping
 from crossthread.settings import IndexConfig
 from crossthread.store import MemoryStore
@@ -177,6 +178,44 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
         """
         settings: Any = {"index": index, "on_invalid": on_invalid, "version": version, "upgrade": upgrade}
         return Collection(model, scope, store=lambda: self.store, **settings)
+
+    def forget_user(
+        self, user: Whose, *, scope: Scopes | None = None, threads: Which | None = None, erase_traces: bool = True
+    ) -> Forgotten:
+        """Erase a person: what a scope holds of them, their threads, and what deleting leaves in the file.
+
+        No run of theirs should be going on. Where memories or threads are in a SQLite file, it is rewritten in the end,
+        so that no byte of what was erased can be found in it, in older versions of a memory neither; this takes about
+        as long as copying the file, and needs as much free space twice. Other places keep what they keep, and the
+        report says so.
+
+        Args:
+            user: The user's id, as the scope's field gets it; or the ids of all fields, by name, where it has several.
+            scope: A `Scope`, or its labels, such as ``("memories", "{user_id}")``; or several. None: no memories.
+            threads: The ids of the person's threads, or the metadata that they are found by: ``{"user_id": "ada"}``.
+                None: no threads.
+            erase_traces: Whether files are rewritten. To forget many users at once, leave it to the last, or call
+                ``memory.store.erase_traces()`` then.
+
+        Returns:
+            How many memories there were and in which namespaces, the ids of the threads, and what remains; its
+            ``is_complete`` says that nothing does.
+
+        Raises:
+            ScopeError: The id is empty, or no text, or one is missing.
+            InvalidArgumentError: Neither scope nor threads are given, or threads are everybody's.
+            ConfigurationError: The scope has no field, or there is no store or checkpointer to forget in.
+            UnsupportedError: The checkpointer cannot delete a thread, or list threads.
+        """
+        program = forgetting(self._store, self._checkpointer, user, scope, threads, erase_traces)
+        return forget(self._checkpointer, program)
+
+    async def aforget_user(
+        self, user: Whose, *, scope: Scopes | None = None, threads: Which | None = None, erase_traces: bool = True
+    ) -> Forgotten:
+        """Do what `forget_user` does, without blocking the event loop."""
+        program = forgetting(self._store, self._checkpointer, user, scope, threads, erase_traces)
+        return await aforget(self._checkpointer, program)
 
     def setup(self) -> None:
         """Create or migrate the tables of what this object opened; doing it again changes nothing.

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypedDict, assert_type
 
 from pydantic import BaseModel
 
-from crossthread import Collection, Indexed, Memory, MemoryValidationError, ThreadInfo, ThreadStep, TypedItem
+from crossthread import Collection, Forgotten, Indexed, Memory, MemoryValidationError, ThreadInfo, ThreadStep, TypedItem
 
 memory = Memory("agent.db")
 
@@ -65,6 +65,9 @@ async def use() -> None:
     assert_type(await memory.threads.alist(), list[ThreadInfo])
 
 
+assert_type(memory.forget_user("ada", scope=("memories", "{user_id}"), threads=["1"]), Forgotten)
+memory.forget_user("ada", scope=[("memories", "{user_id}"), memory.scope("notes", "{user_id}")])
+memory.forget_user({"org": "a", "user_id": "b"}, scope=("{org}", "{user_id}"), threads={"user_id": "b"})
 assert_type(memory.threads.list(filter={"user_id": "ada"}), list[ThreadInfo])
 assert_type(memory.threads.history("1")[0], ThreadStep)
 assert_type(memory.threads.previous("1"), Any)

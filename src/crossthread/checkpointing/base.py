@@ -64,6 +64,15 @@ class SharedSaver(Closing, BaseCheckpointSaver[str]):
     def setup(self) -> None:
         """Create the tables; doing it again changes nothing."""
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the threads are kept; the same for a store there."""
+
+    @abstractmethod
+    def erase_traces(self) -> builtins.list[str]:
+        """Make the bytes of what was deleted disappear, as far as the place allows; return what may remain."""
+
     @abstractmethod
     async def _submit(self, call: Callable[[], Any], writes: bool) -> Any:
         """Wait, without blocking the event loop, for what a call in another thread returns."""
@@ -155,6 +164,10 @@ class SharedSaver(Closing, BaseCheckpointSaver[str]):
     ) -> Mapping[str, DeltaChannelHistory]:
         """Do what `get_delta_channel_history` does, without blocking the event loop."""
         return await self._arun(self.get_delta_channel_history, config=config, channels=channels)
+
+    async def aerase_traces(self) -> builtins.list[str]:
+        """Do what `erase_traces` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.erase_traces)
 
     async def asaved_threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
         """Do what `saved_threads` does, without blocking the event loop."""

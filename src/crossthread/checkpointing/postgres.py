@@ -30,6 +30,7 @@ from crossthread.checkpointing.base import SavedThread, SharedSaver, Step
 from crossthread.checkpointing.postgres_server import Cursor, Server
 from crossthread.engines.postgres import statements as texts
 from crossthread.engines.postgres.engine import PostgresEngine
+from crossthread.engines.postgres.erasing import traces
 
 T = TypeVar("T")
 
@@ -139,6 +140,15 @@ class DurablePostgresSaver(SharedSaver, PostgresSaver):
         """Delete all that is saved of a thread."""
         delete_thread = super().delete_thread
         self._write(lambda: delete_thread(thread_id))
+
+    @property
+    def place(self) -> str:
+        """The server and the schema."""
+        return f"{self._shared.where} {self._shared.path}"
+
+    def erase_traces(self) -> builtins.list[str]:
+        """Do nothing: what a server keeps of deleted rows is its administrator's matter. Return what remains."""
+        return traces(self._shared.where)
 
     def _threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
         parameters = {"wanted": json.dumps(wanted), "limit": limit, "offset": offset}

@@ -19,6 +19,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from crossthread.checkpointing.base import SavedThread, SharedSaver, Step
+from crossthread.engines.sqlite.erasing import erase_traces
 from crossthread.engines.sqlite.shared import Call, SharedConnection
 
 
@@ -86,6 +87,16 @@ class DurableSaver(SharedSaver, SqliteSaver):
 
     async def _submit(self, call: Callable[[], Any], writes: bool) -> Any:
         return await self._shared.arun(Call(call, writes))
+
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self._shared.path)
+
+    def erase_traces(self) -> builtins.list[str]:
+        """Rewrite the file, so that nothing that was deleted can be found in it; return what may remain."""
+        with self._shared.alone() as connection:
+            return erase_traces(connection, self._shared.path)
 
     def _threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
         parameters = {"wanted": json.dumps([*wanted.items()]), "limit": limit, "offset": offset}

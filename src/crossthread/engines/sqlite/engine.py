@@ -23,6 +23,7 @@ from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_languag
 from crossthread.engines.migrations import load_migrations, pending
 from crossthread.engines.sqlite import connection as sqlite
 from crossthread.engines.sqlite import queries
+from crossthread.engines.sqlite.erasing import erase_traces
 from crossthread.engines.sqlite.pool import ConnectionPool
 from crossthread.engines.sqlite.reads import MANY_ITEMS, Reader, Renewal
 from crossthread.engines.sqlite.vector_cache import VectorCache
@@ -160,6 +161,21 @@ class SQLiteEngine(BlockingEngine):
         with self._write_lock:
             pass  # whoever was writing has finished
         self._pool.close()
+
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
+    def erase_traces(self) -> list[str]:
+        """Rewrite the file, so that nothing that was deleted can be found in it."""
+        self.check_open()
+        with self._write_lock:  # whoever wants to write waits here, and not for a limited time
+            connection = self._pool.borrow()
+            try:
+                return erase_traces(connection, self.path)
+            finally:
+                self._pool.give_back(connection)
 
     # Running batches
 
