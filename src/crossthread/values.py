@@ -44,11 +44,30 @@ def encode(value: Any) -> str:
         raise InvalidValueError(f"value: must be a dict with string keys, not {_name(value)}")
     if not isinstance(value, dict):
         value = dict(value)
+    if is_plain(value):
+        text = _encode(value)
+        if "\\u0000" not in text and (text.isascii() or UNHOLDABLE.search(text) is None):
+            return text
     try:
         _check(value, 1)
     except _Invalid as invalid:
         raise InvalidValueError(f"value{invalid.path}: {invalid.reason}") from None
     return _encode(value)
+
+
+def is_plain(value: dict[Any, Any]) -> bool:
+    """Whether a value is flat and of JSON's own types, which most are; its strings may still hold anything."""
+    for key, child in value.items():
+        kind = type(child)
+        if type(key) is not str or not (
+            kind is str
+            or (kind is int and INT_MIN <= child <= INT_MAX)
+            or child is None
+            or kind is bool
+            or (kind is float and math.isfinite(child))
+        ):
+            return False
+    return True
 
 
 def decode(text: str) -> Any:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from crossthread import MemoryStore
 from crossthread.engines.sqlite.engine import SQLiteEngine
+from crossthread.engines.sqlite.limits import LIMITS
 from crossthread.testing import StoreComparison
 from servers import run_sql, schema_for, server_url, with_parameters
 
@@ -38,8 +39,16 @@ class SQLiteComparison(StoreComparison):
 class RareWordsComparison(StoreComparison):
     """The file engine as it searches many items: the rarest words first, and no more than it takes."""
 
+    limits = LIMITS._replace(few_words=0, many_words=0, unindexed=5, listed_items=0)
+
     def open_store(self, folder: Path, *, clock: Any, **settings: Any) -> MemoryStore:
-        return MemoryStore(SQLiteEngine(folder / "agent.db", clock=clock, many_items=0), **settings)
+        return MemoryStore(SQLiteEngine(folder / "agent.db", clock=clock, limits=self.limits), **settings)
+
+
+class LittleMemoryComparison(RareWordsComparison):
+    """The file engine with hardly any room for vectors: entries grow out of it, turn into signs, leave, come back."""
+
+    limits = LIMITS._replace(vector_bytes=400, listed_items=4, few_words=3, unindexed=1)
 
 
 class _Pair:
@@ -146,6 +155,10 @@ class MemoryComparison(StoreComparison):
 
 class TestSQLite(SQLiteComparison.TestCase):  # type: ignore[name-defined,misc]
     settings = WALK
+
+
+class TestLittleMemory(LittleMemoryComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=300 if LONG else 30)
 
 
 class TestRareWords(RareWordsComparison.TestCase):  # type: ignore[name-defined,misc]

@@ -18,6 +18,7 @@ from langgraph.store.base import GetOp, PutOp
 
 from crossthread import Memory, MemoryStore
 from crossthread.engines.sqlite.engine import SQLiteEngine
+from crossthread.engines.sqlite.limits import LIMITS
 from crossthread.errors import (
     ConfigurationError,
     CrossthreadError,
@@ -31,21 +32,9 @@ from crossthread.errors import (
     StoreUnavailableError,
 )
 from crossthread.testing import HashEmbeddings
+from processes import run_python
 
 ADA = ("memories", "ada")
-
-
-def run_python(code: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run code in another process; its output is returned, its failure raised."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        **options,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 # Where the file is
@@ -210,9 +199,11 @@ def test_a_store_without_index_still_drops_the_vectors_of_what_it_replaces(tmp_p
         assert store.search(ADA, query="pizza") == []
 
 
-def test_nothing_is_left_behind_by_items_that_went(tmp_path):
+@pytest.mark.parametrize("unindexed", [1, 7, 1000])
+def test_nothing_is_left_behind_by_items_that_went(tmp_path, unindexed):
     path = tmp_path / "agent.db"
-    with MemoryStore(path, index={"embed": HashEmbeddings(dims=8), "fields": ["a", "b"]}) as store:
+    engine = SQLiteEngine(path, limits=LIMITS._replace(unindexed=unindexed))
+    with MemoryStore(engine, index={"embed": HashEmbeddings(dims=8), "fields": ["a", "b"]}) as store:
         for i in range(20):
             store.put(("n", str(i % 3)), str(i), {"a": f"text {i % 5}", "b": f"other {i}"}, ttl=0 if i > 15 else None)
         store.put(("n", "0"), "0", {"a": "only one"})
@@ -221,17 +212,26 @@ def test_nothing_is_left_behind_by_items_that_went(tmp_path):
         store.sweep_ttl()
         with contextlib.closing(sqlite3.connect(path)) as connection:
             counts = """
-                SELECT (SELECT count(*) FROM crossthread_texts WHERE item_id NOT IN (SELECT id FROM crossthread_items)),
+                SELECT (SELECT count(*) FROM crossthread_texts
+                        WHERE updated_at NOT IN (SELECT updated_at FROM crossthread_items)),
                        (SELECT count(*) FROM crossthread_texts),
-                       (SELECT sum(length(texts)) / 16 FROM crossthread_items),
-                       (SELECT sum(length(vectors)) / 32 FROM crossthread_items)
+                       (SELECT sum(length(texts)) / 16 FROM crossthread_items
+                        WHERE updated_at <= (SELECT indexed_items FROM crossthread_state)),
+                       (SELECT count(*) FROM crossthread_words('s*')),
+                       (SELECT count(*) FROM crossthread_items
+                        WHERE words <> '' AND updated_at <= (SELECT indexed_items FROM crossthread_state))
             """
-            orphans, texts, hashes, vectors = connection.execute(counts).fetchone()
+            orphans, texts, hashes, indexed, worded = connection.execute(counts).fetchone()
             assert orphans == 0
-            assert texts == hashes == vectors > 0
+            assert texts == (hashes or 0)
+            assert indexed == worded
+            assert (texts > 0) is (unindexed < 1000)
+            left = "words IS NOT NULL OR texts IS NOT NULL OR namespace <> ''"
+            assert connection.execute(f"SELECT count(*) FROM crossthread_erased WHERE {left}").fetchone() == (0,)
         store.forget(())
         with contextlib.closing(sqlite3.connect(path)) as connection:
             assert connection.execute("SELECT count(*) FROM crossthread_texts").fetchone() == (0,)
+            assert connection.execute("SELECT count(*) FROM crossthread_words('s* OR t*')").fetchone() == (0,)
 
 
 # When the file cannot be written
@@ -473,39 +473,6 @@ def test_a_failed_opening_leaves_nothing_open(tmp_path):
         MemoryStore(path)
     if Path("/proc/self/fd").exists():
         assert open_files(path) == 0
-
-
-# The vectors in memory
-
-
-def test_a_tiny_budget_changes_nothing_but_the_time(tmp_path):
-    embed = HashEmbeddings(dims=8)
-    small = MemoryStore(SQLiteEngine(tmp_path / "a.db", cache_bytes=200), index={"embed": embed, "fields": ["a", "b"]})
-    large = MemoryStore(tmp_path / "b.db", index={"embed": embed, "fields": ["a", "b"]})
-    with small, large:
-        for i in range(60):
-            for store in (small, large):
-                store.put(("n", str(i % 4)), str(i), {"a": f"word{i % 7} tea", "b": f"other {i}"})
-            if i % 10 == 0:
-                small.delete(("n", "1"), str(i - 5))
-                large.delete(("n", "1"), str(i - 5))
-            for prefix in ((), ("n",), ("n", "1"), ("n", "2")):
-                found = [[(hit.key, hit.score) for hit in s.search(prefix, query="tea word3")] for s in (small, large)]
-                assert found[0] == found[1]
-        assert small._engine._cache._bytes <= 200
-
-
-def test_a_write_in_one_namespace_leaves_the_vectors_of_others_in_memory(tmp_path):
-    with MemoryStore(tmp_path / "agent.db", index={"embed": HashEmbeddings(dims=8)}) as store:
-        for user in "ab":
-            store.put(("u", user), "k", {"text": "tea"})
-            store.search(("u", user), query="tea")
-        store.search(("u",), query="tea")
-        store.put(("u", "a"), "k2", {"text": "tea"})
-        assert set(store._engine._cache._entries) == {"u.b."}
-        store.search(("u",), query="tea")
-        store.forget(("u",))
-        assert set(store._engine._cache._entries) == set()
 
 
 # Locks: SQLite's are the process's, and POSIX drops them all when any handle of the file is closed

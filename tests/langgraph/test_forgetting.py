@@ -24,7 +24,9 @@ from crossthread import (
     ScopeError,
 )
 from crossthread.engines.sqlite import connection as sqlite_connection
-from crossthread.testing import HashEmbeddings, ManualClock
+from crossthread.engines.sqlite.engine import SQLiteEngine
+from crossthread.engines.sqlite.limits import LIMITS
+from crossthread.testing import HashEmbeddings
 from servers import store_url
 
 SCOPE = ("memories", "{user_id}")
@@ -156,7 +158,8 @@ def test_without_erasing_the_bytes_stay(tmp_path):
 
 
 def test_the_index_of_words_is_why_rewriting_is_not_enough(tmp_path):
-    with MemoryStore(tmp_path / "agent.db", index={}) as store:
+    engine = SQLiteEngine(tmp_path / "agent.db", limits=LIMITS._replace(unindexed=10))
+    with MemoryStore(engine, index={}) as store:
         for n in range(50):
             store.put(("memories", "ada"), str(n), {"text": f"zqword{n}ada"})
         store.forget(("memories", "ada"))
@@ -328,6 +331,17 @@ def test_nothing_is_forgotten_by_mistake(arguments, error):
     assert len(memory.threads.list()) == 1
 
 
+def test_what_was_replaced_waits_for_no_index(tmp_path):
+    with MemoryStore(tmp_path / "agent.db", index={}) as store:
+        for n in range(50):
+            store.put(("memories", "ada"), "a", {"text": f"zqword{n}ada"})
+        assert found_in(tmp_path, [b"zqword48ada"]) != []
+        assert store.erase_traces() == []
+        assert {needle for _, needle in found_in(tmp_path, [b"zqword%dada" % n for n in range(50)])} == {b"zqword49ada"}
+        assert [item.key for item in store.search((), query="zqword49ada")] == ["a"]
+        assert store.search((), query="zqword48ada") == []
+
+
 @pytest.mark.parametrize("user", ["", None, 7])
 def test_a_user_must_have_an_id(user):
     memory = Memory()
@@ -363,11 +377,13 @@ def test_forgetting_inside_of_another_users_run():
     assert memory.store.count(("memories", "admin")) == 1
 
 
-def test_random_lives_leave_nothing(tmp_path):
+@pytest.mark.parametrize("unindexed", [7, 1000])
+def test_random_lives_leave_nothing(tmp_path, unindexed):
     """Whatever happened to a user's memories before: puts, updates, deletes, in any order and any size."""
     seed = int(os.environ.get("CROSSTHREAD_SEED", "7"))
     chance = random.Random(seed)
-    with MemoryStore(tmp_path / "agent.db", index={"fields": ["text"]}, clock=ManualClock()) as store:
+    engine = SQLiteEngine(tmp_path / "agent.db", limits=LIMITS._replace(unindexed=unindexed))
+    with MemoryStore(engine, index={"fields": ["text"]}) as store:
         for step in range(600):
             user = chance.choice(["ada", "bob", "eve"])
             key = str(chance.randrange(40))
@@ -388,7 +404,7 @@ def test_random_lives_leave_nothing(tmp_path):
             return [(item, store.search(("memories",), query=item.value["text"].split()[0])) for item in items]
 
         before = hits()
-        assert sum(len(found) for _, found in before) > 30
+        assert sum(len(found) for _, found in before) > 5
         report = Memory(store=store).forget_user("ada", scope=SCOPE)
         assert report.is_complete
         assert found_in(tmp_path, [b"adazq"]) == [], seed

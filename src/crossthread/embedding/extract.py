@@ -17,6 +17,12 @@ def texts_of(value: dict[str, Any], paths: tuple[str, ...]) -> list[str]:
     A blank text says nothing that could be found, and providers refuse to embed it. The same text twice in one item
     would be the same vector twice.
     """
+    if (
+        len(paths) == 1 and paths[0].isidentifier()
+    ):  # by far the commonest, and a name of LangGraph's that is only a name
+        text = value.get(paths[0])
+        if type(text) is str:
+            return [text] if text.strip() else []
     found: dict[str, None] = {}
     for path in paths:
         for text in get_text_at_path(value, _tokens(path)):

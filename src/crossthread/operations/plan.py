@@ -168,8 +168,9 @@ def _add_write(
     else:
         value = values.encode(op.value)
         if index is not None and paths != ():
-            # Read back what is stored: what is indexed is what a reader will see.
-            texts = texts_of(values.decode(value), index.fields if paths is None else paths)
+            # What is indexed is what a reader will see, which differs where a subclass of a type of JSON's is stored.
+            stored = op.value if type(op.value) is dict and values.is_plain(op.value) else values.decode(value)
+            texts = texts_of(stored, index.fields if paths is None else paths)
         words = index.language.words(texts) if index is not None and texts else None
         if index is None or index.embed is None:
             texts = []  # nothing to embed

@@ -83,10 +83,12 @@ def _best_of(
     places = np.arange(len(block.ids))
     if allowed is not None:
         places = np.flatnonzero(np.isin(block.ids, allowed))
+    elif block.hidden is not None:
+        places = np.delete(places, block.hidden)
     if not len(places) or count <= 0:
         return []
     keyword = _scores_of(words, block.ids[places])
-    approximate = sides.fuse(scan.approximate_scores(block, query)[places].astype(np.float64), keyword, weight)
+    approximate = sides.fuse(scan.approximate_scores(block, query, places).astype(np.float64), keyword, weight)
     most = sides.semantic if sides.semantic is not None else 1.0
     margin = scan.rounding(len(query)) * weight / max(most + 1.0, 1e-9)
     chosen = scan.contenders(approximate, count, margin)

@@ -58,36 +58,49 @@ def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
             raise EmbeddingError(
                 f"The embedder returned a vector of {got} where {wanted or 'at least 1'} were expected."
             )
+    if len(rows) == 1:
+        return _units(rows[0].reshape(1, -1).astype(np.float64, copy=False), 0).astype(np.float32)
     matrix = np.empty((len(rows), wanted), dtype=np.float32)
-    for position, row in enumerate(rows):
-        matrix[position] = _unit(row, position)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        matrix[start : start + len(part)] = _units(np.stack(part).astype(np.float64, copy=False), start)
     return matrix
 
 
-def _unit(row: npt.NDArray[Any], position: int) -> npt.NDArray[np.float64]:
-    """Return one vector divided by its length.
+def _units(wide: npt.NDArray[np.float64], first: int) -> npt.NDArray[np.float64]:
+    """Return rows divided by their lengths; ``first`` is the number of the first one.
 
-    Each row by itself and always in the same order of operations, so that equal embeddings give equal vectors whether
-    they come alone or with others.
+    Each row is summed by itself and always in the same order, so that equal embeddings give equal vectors whether they
+    come alone or with others.
     """
-    wide = row if row.dtype == np.float64 else row.astype(np.float64)
-    with np.errstate(over="ignore"):  # taken care of below
-        square = float(wide.dot(wide))
-    if _SAFE < square < math.inf:
-        return wide / math.sqrt(square)
+    with np.errstate(over="ignore", invalid="ignore"):  # taken care of below
+        squares = (wide * wide).sum(axis=1)
+    safe = (squares > _SAFE) & (squares < math.inf)
+    if safe.all():
+        found: npt.NDArray[np.float64] = wide / np.sqrt(squares)[:, np.newaxis]
+        return found
+    return np.stack([_unit(row, first + number) for number, row in enumerate(wide)])
+
+
+def _unit(wide: npt.NDArray[np.float64], position: int) -> npt.NDArray[np.float64]:
+    """Return one vector divided by its length, also if it has none, or one whose square leaves float64."""
     if not np.isfinite(wide).all():
         at = int(np.flatnonzero(~np.isfinite(wide))[0])
         raise EmbeddingError(
             f"The embedder returned {wide[at]} at position {at} of vector {position}; numbers must be finite."
         )
-    # So short or so long that the squares leave float64; dividing by the largest number first brings them back.
     largest = np.abs(wide).max()
     if largest == 0:
         return wide
-    scaled: npt.NDArray[np.float64] = wide / largest
-    return scaled / math.sqrt(float(scaled.dot(scaled)))
+    with np.errstate(over="ignore"):
+        square = float((wide * wide).sum())
+    if not _SAFE < square < math.inf:
+        wide = wide / largest  # brings the squares back
+        square = float((wide * wide).sum())
+    return wide / math.sqrt(square)
 
 
+_ROWS_AT_ONCE = 4096  # 4096 x 1536 float64 are 50 MB
 _SAFE = 1e-200  # squares below lose digits, or were zero
 
 

@@ -103,18 +103,17 @@ class Language:
                 break
         return tuple(found)
 
-    def _terms_of(self, text: str, is_query: bool) -> Iterator[str]:
+    def _terms_of(self, text: str, is_query: bool) -> list[str]:
         terms = self._terms
         if text.isascii():
-            for found in _ASCII_WORD.finditer(text.lower()):
-                if term := terms[found.group()[:_LONGEST_WORD]]:
-                    yield term
-            return
+            return [term for word in _ASCII_WORD.findall(text.lower()) if (term := terms[word[:_LONGEST_WORD]])]
+        found: list[str] = []
         for word in _split(_normal(text)):
             if _UNSPACED.match(word):
-                yield from _pairs(word, is_query)
+                found += _pairs(word, is_query)
             elif term := terms[word[:_LONGEST_WORD]]:
-                yield term
+                found.append(term)
+        return found
 
 
 class _Terms(dict[str, str]):
@@ -134,6 +133,8 @@ class _Terms(dict[str, str]):
     def __missing__(self, word: str) -> str:
         if word in self._stop_words:
             term = ""
+        elif word.isdigit():  # no stemmer changes a number, and there is no end of them
+            return _cut(word)
         else:
             # Taken away before: an English stemmer takes "beyonce" to "beyonc", and "beyoncé" for a word without end.
             plain = word if self._own_letters is None else _without_accents(word, keeping=self._own_letters)

@@ -11,38 +11,31 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
-from crossthread.engines._worker import copies
 from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
 from crossthread.engines.migrations import load_migrations, pending
 from crossthread.engines.sqlite import connection as sqlite
-from crossthread.engines.sqlite import queries
+from crossthread.engines.sqlite import indexes, queries
+from crossthread.engines.sqlite.commits import Commits, Entry
 from crossthread.engines.sqlite.erasing import erase_traces
+from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.pool import ConnectionPool
-from crossthread.engines.sqlite.reads import MANY_ITEMS, Reader, Renewal
-from crossthread.engines.sqlite.vector_cache import VectorCache
+from crossthread.engines.sqlite.reads import Reader, Renewal
+from crossthread.engines.sqlite.resident import Outdated, Resident
+from crossthread.engines.sqlite.state import read_state
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
 from crossthread.operations.commands import Answer, Batch
 
 logger = logging.getLogger("crossthread")
 
-CACHE_BYTES = 256 * 2**20
-
-
-class _Entry:
-    """Something to do in a write transaction, and what came of it."""
-
-    def __init__(self, work: Callable[[Transaction], Any]) -> None:
-        self.work = work
-        self.outcome: Any = None
-        self.done = False
+_FRESH_STARTS = 3
 
 
 class SQLiteEngine(BlockingEngine):
@@ -51,8 +44,7 @@ class SQLiteEngine(BlockingEngine):
     Args:
         path: The file; it is created where it does not exist, in a folder that does.
         clock: For tests.
-        cache_bytes: How much memory searched vectors may take.
-        many_items: From how many items on a search by words looks for rare words first; for tests.
+        limits: From where on it works in another way; for tests.
     """
 
     def __init__(
@@ -60,19 +52,21 @@ class SQLiteEngine(BlockingEngine):
         path: str | os.PathLike[str],
         *,
         clock: Clock | None = None,
-        cache_bytes: int = CACHE_BYTES,
-        many_items: int = MANY_ITEMS,
+        limits: Limits = LIMITS,
     ) -> None:
         super().__init__(clock)
         self.path = Path(os.path.abspath(path))
         self._named: str | None = None
-        self._many_items = many_items
-        self._cache = VectorCache(cache_bytes)
+        self._limits = limits
+        self._resident = Resident(limits)
+        self._recent = indexes.RecentTexts()
+        self._unindexed = -1  # how many changes the indexes have not been told of; -1: not counted yet
+        self._indexed = 0
         self._pool = ConnectionPool(self.path)
         # A store that nobody closed still leaves a clean file, at the latest when the program ends.
         weakref.finalize(self, self._pool.close, timeout_seconds=5.0)
-        self._waiting: deque[_Entry] = deque()
-        self._write_lock = threading.Lock()
+        self._commits = Commits(self._commit)
+        self._alone = threading.Lock()  # held by who commits, or rewrites the file
         self._open_lock = threading.Lock()
         watch(self)
 
@@ -100,12 +94,12 @@ class SQLiteEngine(BlockingEngine):
             try:
                 with sqlite.mapped_errors(self.path):
                     self._migrate(connection)
-                    *_, model, dims = connection.execute(queries.STATE).fetchone()
+                    stored = read_state(connection).space
                     self._agree_on_language(connection, language)
             finally:
                 self._pool.give_back(connection)
             wanted = space or VectorSpace()
-            self.space = VectorSpace(model, dims).agreed(wanted, str(self.path))
+            self.space = stored.agreed(wanted, str(self.path))
             self._named = wanted.model
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -122,6 +116,10 @@ class SQLiteEngine(BlockingEngine):
                 for statement in step.statements:
                     connection.execute(statement)
                 connection.execute(queries.SET_SCHEMA_VERSION, (step.number,))
+            state = read_state(connection)
+            if state.language is not None and state.latest > state.indexed_items:
+                connection.execute(queries.CREATE_WORDS)
+                indexes.settle(connection, state, state.latest, state.erasures)
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
@@ -158,8 +156,7 @@ class SQLiteEngine(BlockingEngine):
     def close(self) -> None:
         """Finish what is under way and close every connection."""
         super().close()
-        with self._write_lock:
-            pass  # whoever was writing has finished
+        self._commits.drain()
         self._pool.close()
 
     @property
@@ -170,7 +167,7 @@ class SQLiteEngine(BlockingEngine):
     def erase_traces(self) -> list[str]:
         """Rewrite the file, so that nothing that was deleted can be found in it."""
         self.check_open()
-        with self._write_lock:  # whoever wants to write waits here, and not for a limited time
+        with self._alone:  # whoever wants to write waits here, and not for a limited time
             connection = self._pool.borrow()
             try:
                 return erase_traces(connection, self.path)
@@ -182,7 +179,7 @@ class SQLiteEngine(BlockingEngine):
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute batches: each read by itself, all writes in as few commits as can be."""
         if batches[0].writes:
-            return self._write_all([_Entry(_running(batch)) for batch in batches])
+            return self._commits.carry_out([Entry(_running(batch)) for batch in batches])
         outcomes: list[list[Answer] | BaseException] = []
         for batch in batches:
             try:
@@ -194,8 +191,7 @@ class SQLiteEngine(BlockingEngine):
     def _read(self, batch: Batch) -> list[Answer]:
         connection = self._pool.borrow()
         try:
-            reader = Reader(connection, self.clock(), batch.omit_expired, self._cache, self._many_items)
-            answers = self._read_snapshot(reader, batch)
+            reader, answers = self._read_snapshot(connection, batch)
         except sqlite3.Error as error:
             raise sqlite.as_store_error(error, self.path) from error
         finally:
@@ -204,7 +200,17 @@ class SQLiteEngine(BlockingEngine):
             self._renew(reader.renewals, batch.omit_expired)
         return answers
 
-    def _read_snapshot(self, reader: Reader, batch: Batch) -> list[Answer]:
+    def _read_snapshot(self, connection: sqlite3.Connection, batch: Batch) -> tuple[Reader, list[Answer]]:
+        for _ in range(_FRESH_STARTS):
+            # What is in memory may be of a later commit than what a transaction sees: then another one is begun.
+            reader = Reader(connection, self.clock(), batch.omit_expired, self._limits, self._resident, self._recent)
+            with suppress(Outdated):
+                return reader, self._answers(reader, batch)
+        reader = Reader(connection, self.clock(), batch.omit_expired, self._limits)
+        return reader, self._answers(reader, batch)
+
+    @staticmethod
+    def _answers(reader: Reader, batch: Batch) -> list[Answer]:
         if len(batch.commands) == 1 and not hasattr(batch.commands[0], "limit"):
             return [reader.answer(batch.commands[0])]  # one statement sees one state by itself
         reader.connection.execute("BEGIN")
@@ -218,62 +224,61 @@ class SQLiteEngine(BlockingEngine):
 
     def _renew(self, renewals: list[Renewal], omit_expired: bool) -> None:
         """Let items that a read returned live longer."""
-        (outcome,) = self._write_all([_Entry(lambda transaction: transaction.renew(renewals, omit_expired))])
+        (outcome,) = self._commits.carry_out([Entry(lambda transaction: transaction.renew(renewals, omit_expired))])
         if isinstance(outcome, (StoreReadOnlyError, StoreBusyError)):
             # The read has its answer; that it could not prolong a life must not take the answer away.
             logger.warning("Items read could not be refreshed: %s", outcome)
         elif isinstance(outcome, BaseException):
             raise outcome
 
-    def _write_all(self, entries: list[_Entry]) -> list[Any]:
-        """Have entries written by whoever holds the lock next, and return what came of each."""
-        self._waiting.extend(entries)
-        with self._write_lock:
-            if not all(entry.done for entry in entries):
-                taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
-                try:
-                    self._commit(taken)
-                except BaseException as error:
-                    # An interrupt belongs to this thread; the others must still not take their writes for done.
-                    failed = (
-                        error if isinstance(error, Exception) else StoreError(f"The commit was interrupted: {error!r}")
-                    )
-                    spoilt = [entry for entry in taken if not isinstance(entry.outcome, BaseException)]
-                    for entry, own in zip(spoilt, copies(failed, len(spoilt)), strict=False):
-                        entry.outcome = own
-                    if failed is not error:
-                        raise
-                finally:
-                    for entry in taken:
-                        entry.done = True
-        return [entry.outcome for entry in entries]
-
-    def _commit(self, entries: list[_Entry]) -> None:
+    def _commit(self, entries: list[Entry]) -> None:
         """Carry out entries in one transaction; one that fails is taken back alone and keeps its error."""
+        if not entries:
+            return
+        with self._alone:
+            self._commit_alone(entries)
+
+    def _commit_alone(self, entries: list[Entry]) -> None:
         connection = self._pool.borrow()
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._cache.begin_commit()
             try:
-                transaction = Transaction(connection, self.clock(), self._named)
-                if len(entries) == 1:
-                    entries[0].outcome = entries[0].work(transaction)
-                else:
-                    self._each_alone(transaction, entries)
-                version = transaction.finish()
-                connection.execute("COMMIT")
-            except BaseException:
-                self._cache.cancel_commit()
-                _roll_back(connection)
-                raise
-            self._cache.end_commit(transaction.before, version, transaction.touched, transaction.forgotten)
-            self.space = transaction.space
+                self._commit_on(connection, entries, one_by_one=False)
+            except Exception:
+                if len(entries) == 1 or False:
+                    raise
+                self._commit_on(connection, entries, one_by_one=True)
         except sqlite3.Error as error:
             raise sqlite.as_store_error(error, self.path) from error
         finally:
             self._pool.give_back(connection)
 
-    def _each_alone(self, transaction: Transaction, entries: list[_Entry]) -> None:
+    def _commit_on(self, connection: sqlite3.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            transaction = Transaction(connection, self.clock(), self._named)
+            if one_by_one:
+                self._each_alone(transaction, entries)
+            else:
+                for entry in entries:
+                    entry.outcome = entry.work(transaction)
+            settled = self._is_time_to_settle(transaction)
+            transaction.finish(settled)
+            connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
+        self._unindexed = 0 if settled else self._unindexed + transaction.changes
+        self._indexed = transaction.indexed
+        self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+        self.space = transaction.space
+
+    def _is_time_to_settle(self, transaction: Transaction) -> bool:
+        """Whether so much was written that the indexes of words and texts have to be told."""
+        if self._unindexed < 0 or transaction.before.indexed_items != self._indexed:  # another process may have settled
+            self._unindexed = indexes.unindexed(transaction.connection, transaction.before) - transaction.changes
+        return self._unindexed + transaction.changes >= self._limits.unindexed
+
+    def _each_alone(self, transaction: Transaction, entries: list[Entry]) -> None:
         connection = transaction.connection
         for entry in entries:
             connection.execute("SAVEPOINT entry")
@@ -295,10 +300,11 @@ class SQLiteEngine(BlockingEngine):
     def after_fork(self, in_child: bool) -> None:
         """Go on with new connections."""
         if in_child:
-            self._waiting.clear()
-            self._write_lock = threading.Lock()
+            self._commits = Commits(self._commit)
+            self._alone = threading.Lock()
             self._open_lock = threading.Lock()
-            self._cache = VectorCache(self._cache.budget_bytes)
+            self._resident = Resident(self._limits)
+            self._recent = indexes.RecentTexts()
         self._pool.resume(in_child)
 
 

@@ -1,8 +1,8 @@
 """Takes out of a file what deleted rows have left in it. Works on a connection that it is lent.
 
 SQLite only marks deleted bytes as free: in pages that are no longer used, in gaps of pages that are, in older versions
-of a value, and in the write-ahead log. FTS5 keeps the words of what was deleted until it merges its segments, and
-SQLite before 3.42 has no option against that.
+of a value, and in the write-ahead log. The indexes hear of it later, and FTS5 keeps the words of what was deleted until
+it merges its segments; SQLite before 3.42 has no option against that.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.connection import mapped_errors
+from crossthread.engines.sqlite.state import read_state
 from crossthread.errors import StoreBusyError, StoreFullError
-
-_WORDS = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'crossthread_words')"
 
 # One segment is left, in which nothing that was deleted has a place.
 _MERGE = "INSERT INTO crossthread_words (crossthread_words) VALUES ('optimize')"
@@ -30,13 +30,17 @@ def erase_traces(connection: sqlite3.Connection, path: Path) -> list[str]:
 
     It takes about as long as copying the file, and as much free space twice. Readers go on; writers wait.
 
+    Args:
+        connection: A connection to the file, outside of any transaction.
+        path: The file, with the tables of a store, of a checkpointer or of both.
+
     Raises:
         StoreError: The file cannot be written, or is damaged.
     """
     try:
         with mapped_errors(path):
-            if connection.execute(_WORDS).fetchone()[0]:
-                connection.execute(_MERGE)
+            if connection.execute(queries.HAS_STATE).fetchone()[0]:
+                _settle_indexes(connection)
             connection.execute(_REWRITE)
             is_busy, *_ = connection.execute(_EMPTY_LOG).fetchone()
     except (StoreBusyError, StoreFullError) as error:
@@ -47,3 +51,16 @@ def erase_traces(connection: sqlite3.Connection, path: Path) -> list[str]:
             "(a transaction that was left open?); call erase_traces() again when that has ended."
         ]
     return []
+
+
+def _settle_indexes(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        state = read_state(connection)
+        indexes.settle(connection, state, state.latest, state.erasures)
+        if state.language is not None:  # there is an index of words
+            connection.execute(_MERGE)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

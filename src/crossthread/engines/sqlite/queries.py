@@ -19,7 +19,9 @@ DIALECT = Dialect(
 )
 
 STATE = """
-SELECT erasures, (SELECT max(updated_at) FROM crossthread_items), last_write, model, dims
+SELECT coalesce((SELECT max(number) FROM crossthread_erased), 0),
+       coalesce((SELECT max(updated_at) FROM crossthread_items), 0),
+       last_write, indexed_items, indexed_erasures, language, model, dims
 FROM crossthread_state
 """
 
@@ -27,28 +29,15 @@ LANGUAGE = "SELECT language FROM crossthread_state"
 
 SET_LANGUAGE = "UPDATE crossthread_state SET language = ?"
 
-# Which items have a term, and nothing else: counts and lengths stand in the items.
-CREATE_WORDS = """
-CREATE VIRTUAL TABLE IF NOT EXISTS crossthread_words
-USING fts5 (terms, content = '', detail = 'none', columnsize = 0, tokenize = 'ascii')
-"""
-
-PUT_WORDS = "INSERT INTO crossthread_words (rowid, terms) VALUES (?, ?)"
-
-# FTS5 keeps no copy of what it indexed, so it must be told what to take out.
-DELETE_WORDS = "INSERT INTO crossthread_words (crossthread_words, rowid, terms) VALUES ('delete', ?, ?)"
-
-LATEST = "SELECT max(updated_at) FROM crossthread_items"
-
 SCHEMA_VERSION = "SELECT schema_version FROM crossthread_state"
 
 HAS_STATE = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'crossthread_state')"
 
 SET_SCHEMA_VERSION = "UPDATE crossthread_state SET schema_version = ?"
 
-SET_STATE = "UPDATE crossthread_state SET erasures = ?, last_write = ?, model = ?, dims = ?"
+SET_STATE = "UPDATE crossthread_state SET last_write = ?, model = ?, dims = ?"
 
-_ROW = "id, namespace, key, value, created_at, updated_at, ttl_minutes"
+_ROW = "namespace, key, value, created_at, updated_at, ttl_minutes"
 
 _LIVE = "(expires_at IS NULL OR expires_at > ?)"
 
@@ -61,7 +50,7 @@ WHERE namespace = ? AND key = ? AND {_LIVE}
 ROWS = f"""
 SELECT {_ROW}
 FROM crossthread_items
-WHERE id IN (SELECT value FROM json_each(?))
+WHERE updated_at IN (SELECT value FROM json_each(?))
 """
 
 # Loose index scan: one seek for each namespace instead of a visit to each item.
@@ -79,48 +68,116 @@ WHERE name IS NOT NULL
   AND EXISTS (SELECT 1 FROM crossthread_items WHERE namespace = name AND {_LIVE.replace("?", "?3")})
 """
 
-KNOWN_VECTOR = """
-SELECT i.texts, i.vectors
-FROM crossthread_texts AS t
-JOIN crossthread_items AS i ON i.id = t.item_id
-WHERE t.hash = ?
-LIMIT 1
-"""
-
-CURRENT = """
-SELECT id, created_at, updated_at, expires_at, texts, words
-FROM crossthread_items
-WHERE namespace = ? AND key = ?
-"""
-
-INSERT = """
-INSERT INTO crossthread_items
-    (value, created_at, updated_at, ttl_minutes, expires_at, texts, vectors, words, length, namespace, key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-UPDATE = """
-UPDATE crossthread_items
-SET value = ?, created_at = ?, updated_at = ?, ttl_minutes = ?, expires_at = ?, texts = ?, vectors = ?, words = ?,
-    length = ?
-WHERE id = ?
-"""
-
-# Only the item that was read is renewed, not one that has been written since, nor one that has expired meanwhile.
-REFRESH = "UPDATE crossthread_items SET expires_at = ? WHERE id = ? AND updated_at = ? AND expires_at > ?"
-
-EXPIRED = "SELECT id, texts, words, namespace FROM crossthread_items WHERE expires_at <= ?"
-
-DELETE_ITEM = "DELETE FROM crossthread_items WHERE id = ?"
-
-PUT_TEXT = "INSERT INTO crossthread_texts (hash, item_id) VALUES (?, ?)"
-
-DELETE_TEXT = "DELETE FROM crossthread_texts WHERE hash = ? AND item_id = ?"
-
 # The two ends of the namespaces that a prefix covers; where they are the same, an index gives the order by time.
 ENDS = """
 SELECT (SELECT min(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2),
        (SELECT max(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2)
+"""
+
+# Writing items
+
+CURRENT = """
+SELECT updated_at, created_at, expires_at, words, texts, namespace
+FROM crossthread_items
+WHERE namespace = ? AND key = ?
+"""
+
+_COLUMNS = "updated_at, namespace, key, value, created_at, ttl_minutes, expires_at, length, words, texts, vectors"
+
+INSERT = f"INSERT INTO crossthread_items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+# Leaves an item alone that stands at the address.
+INSERT_NEW = f"{INSERT} ON CONFLICT (namespace, key) DO NOTHING"
+
+DELETE_ITEM = "DELETE FROM crossthread_items WHERE updated_at = ?"
+
+PUT_ERASED = "INSERT INTO crossthread_erased (number, updated_at, namespace, words, texts) VALUES (?, ?, ?, ?, ?)"
+
+# Only the item that was read is renewed, not one that has expired meanwhile.
+REFRESH = "UPDATE crossthread_items SET expires_at = ? WHERE updated_at = ? AND expires_at > ?"
+
+_FOUND_BY = "updated_at, created_at, expires_at, words, texts, namespace"
+
+EXPIRED = f"SELECT {_FOUND_BY} FROM crossthread_items WHERE expires_at <= ?"
+
+# The indexes of words and texts
+
+# Which items have a term, and nothing else: counts and lengths stand in the items.
+CREATE_WORDS = """
+CREATE VIRTUAL TABLE IF NOT EXISTS crossthread_words
+USING fts5 (terms, content = '', detail = 'none', columnsize = 0, tokenize = 'ascii')
+"""
+
+PUT_WORDS = "INSERT INTO crossthread_words (rowid, terms) VALUES (?, ?)"
+
+# FTS5 keeps no copy of what it indexed, so it must be told what to take out.
+DELETE_WORDS = "INSERT INTO crossthread_words (crossthread_words, rowid, terms) VALUES ('delete', ?, ?)"
+
+PUT_TEXT = "INSERT INTO crossthread_texts (hash, updated_at) VALUES (?, ?)"
+
+DELETE_TEXT = "DELETE FROM crossthread_texts WHERE hash = ? AND updated_at = ?"
+
+COUNT_UNINDEXED = """
+SELECT (SELECT count(*) FROM crossthread_items WHERE updated_at > ?)
+     + (SELECT count(*) FROM crossthread_erased WHERE number > ?)
+"""
+
+UNINDEXED = """
+SELECT updated_at, namespace, words, texts
+FROM crossthread_items
+WHERE updated_at > ? AND updated_at <= ? AND (words IS NOT NULL OR texts IS NOT NULL)
+ORDER BY updated_at
+"""
+
+UNINDEXED_TEXTS = "SELECT updated_at, texts FROM crossthread_items WHERE updated_at > ? AND texts IS NOT NULL"
+
+ERASED = """
+SELECT updated_at, namespace, words, texts
+FROM crossthread_erased
+WHERE number > ? AND (words IS NOT NULL OR texts IS NOT NULL)
+"""
+
+SETTLE_ERASED = "UPDATE crossthread_erased SET namespace = '', words = NULL, texts = NULL WHERE number > ?"
+
+DROP_ERASED = "DELETE FROM crossthread_erased WHERE number <= ?"
+
+SET_INDEXED_ITEMS = "UPDATE crossthread_state SET indexed_items = ?"
+
+SET_INDEXED_ERASURES = "UPDATE crossthread_state SET indexed_erasures = ?"
+
+# Texts that are embedded already
+
+KNOWN_VECTOR = """
+SELECT i.texts, i.vectors
+FROM crossthread_texts AS t
+JOIN crossthread_items AS i ON i.updated_at = t.updated_at
+WHERE t.hash = ?
+LIMIT 1
+"""
+
+TEXTS_OF = "SELECT texts, vectors FROM crossthread_items WHERE updated_at = ? AND texts IS NOT NULL"
+
+LATEST = "SELECT max(updated_at) FROM crossthread_items"
+
+INDEXED_ITEMS = "SELECT indexed_items FROM crossthread_state"
+
+# Vectors
+
+SCOPE_TIMES = "SELECT updated_at FROM crossthread_items WHERE namespace >= ? AND namespace < ?"
+
+VECTORS_OF = """
+SELECT updated_at, expires_at IS NOT NULL, vectors
+FROM crossthread_items
+WHERE updated_at IN (SELECT value FROM json_each(?))
+"""
+
+ERASED_SINCE = "SELECT updated_at FROM crossthread_erased WHERE number > ?"
+
+# Along the order by time: what is new stands at its end. The plus keeps the index by namespace out.
+VECTORS_SINCE = """
+SELECT updated_at, expires_at IS NOT NULL, vectors
+FROM crossthread_items
+WHERE updated_at > ? AND +namespace >= ? AND +namespace < ?
 """
 
 
@@ -152,14 +209,9 @@ ORDER BY updated_at DESC
 """
 
 
-def ids_below(scope: str, narrowing: str) -> str:
-    """Return the query for ids and values of live items; parameters: scope, now, narrowing."""
-    return f"SELECT id, value FROM crossthread_items WHERE {scope} AND {_LIVE} AND {narrowing}"
-
-
-def live_ids_below(scope: str) -> str:
-    """Return the query for the ids of live items; parameters: scope, now."""
-    return f"SELECT id FROM crossthread_items WHERE {scope} AND {_LIVE}"
+def values_below(scope: str, narrowing: str) -> str:
+    """Return the query for times and values of live items; parameters: scope, now, narrowing."""
+    return f"SELECT updated_at, value FROM crossthread_items WHERE {scope} AND {_LIVE} AND {narrowing}"
 
 
 def count_below(scope: str) -> str:
@@ -167,9 +219,27 @@ def count_below(scope: str) -> str:
     return f"SELECT count(*) FROM crossthread_items WHERE {scope} AND {_LIVE}"
 
 
+def count_all(scope: str) -> str:
+    """Return the query for the number of items, expired ones too; parameters: scope."""
+    return f"SELECT count(*) FROM crossthread_items WHERE {scope}"
+
+
 def all_below(scope: str) -> str:
     """Return the query for all items, expired ones too, with what they are found by; parameters: scope."""
-    return f"SELECT id, texts, words, namespace, expires_at FROM crossthread_items WHERE {scope}"
+    return f"SELECT {_FOUND_BY} FROM crossthread_items WHERE {scope}"
+
+
+def vectors_below(scope: str) -> str:
+    """Return the query for all items, expired ones too, with their vectors; parameters: scope."""
+    return f"SELECT updated_at, expires_at IS NOT NULL, vectors FROM crossthread_items WHERE {scope}"
+
+
+def expired_below(scope: str) -> str:
+    """Return the query for the items that have expired; parameters: now, scope."""
+    return f"SELECT updated_at FROM crossthread_items WHERE expires_at <= ? AND {scope}"
+
+
+# Words
 
 
 def corpus(scope: str) -> str:
@@ -177,34 +247,34 @@ def corpus(scope: str) -> str:
     return f"SELECT count(length), total(length) FROM crossthread_items WHERE {scope} AND {_LIVE}"
 
 
-WORDS_OF = """
-SELECT id, updated_at, length, words
+def words_below(scope: str) -> str:
+    """Return the query for the words of live items written since a time; parameters: scope, now, time."""
+    return f"""
+SELECT updated_at, length, words
 FROM crossthread_items
-WHERE words <> '' AND id IN (SELECT value FROM json_each(?))
+WHERE {scope} AND {_LIVE} AND words <> '' AND updated_at > ?
 """
-
-HOLDING = "SELECT count(*) FROM crossthread_words(?)"
-
-
-def expired_below(scope: str) -> str:
-    """Return the query for whether a scope holds an expired item; parameters: now, scope."""
-    return f"SELECT EXISTS (SELECT 1 FROM crossthread_items WHERE expires_at <= ? AND {scope})"
 
 
 def postings(scope: str) -> str:
     """Return the query for the live items that an FTS5 expression finds; parameters: expression, scope, now."""
     return f"""
-SELECT i.id, i.updated_at, i.length, i.words
+SELECT i.updated_at, i.length, i.words
 FROM crossthread_words(?) AS w
-CROSS JOIN crossthread_items AS i ON i.id = w.rowid
+CROSS JOIN crossthread_items AS i ON i.updated_at = w.rowid
 WHERE {scope} AND {_LIVE}
 """
 
 
-def vectors_below(scope: str) -> str:
-    """Return the query for the vectors of a scope; parameters: scope."""
-    return f"""
-SELECT id, updated_at, expires_at IS NOT NULL, vectors
+def erased_words(scope: str) -> str:
+    """Return the query for words that FTS5 still has of items that are gone; parameters: number, scope."""
+    return f"SELECT words FROM crossthread_erased WHERE number > ? AND words IS NOT NULL AND {scope}"
+
+
+WORDS_OF = """
+SELECT updated_at, length, words
 FROM crossthread_items
-WHERE {scope} AND vectors IS NOT NULL
+WHERE words <> '' AND updated_at IN (SELECT value FROM json_each(?))
 """
+
+HOLDING = "SELECT count(*) FROM crossthread_words(?)"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from crossthread import ttl
-from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.base import VectorSpace
-from crossthread.engines.sqlite import queries, words
-from crossthread.engines.sqlite.reads import ALWAYS, Reader, Renewal
-from crossthread.engines.sqlite.vector_cache import Version
+from crossthread.engines.sqlite import indexes, queries
+from crossthread.engines.sqlite.ranking import ALWAYS
+from crossthread.engines.sqlite.reads import Reader, Renewal
+from crossthread.engines.sqlite.state import State, read_state
 from crossthread.operations.commands import (
     ABSENT,
     WRITES,
@@ -29,6 +29,29 @@ from crossthread.search.vectors import to_bytes
 from crossthread.search.words import as_column
 
 
+class _Found(NamedTuple):
+    """An item that stands in the way of a put, or is to be erased."""
+
+    updated_at: int
+    created_at: int
+    expires_at: int | None
+    words: str | None
+    texts: bytes | None
+    namespace: str
+
+
+class Progress(NamedTuple):
+    """What a part of a transaction has changed so far."""
+
+    latest: int
+    last_write: int
+    erasures: int
+    space: VectorSpace
+    erased: bool
+    changes: int
+    written: int
+
+
 class Transaction:
     """One transaction's changes and what they do to the state of the store.
 
@@ -42,22 +65,25 @@ class Transaction:
         self.connection = connection
         self.now = now
         self.named = named
-        self.erasures: int
-        self.erasures, latest, last_write, model, dims = connection.execute(queries.STATE).fetchone()
-        self.latest: int = latest or 0
-        self.last_write: int = max(last_write, self.latest)
-        self.before: Version = (self.erasures, self.latest)
-        self.space = self.stored = VectorSpace(model, dims)
-        self.touched: set[str] = set()
-        self.forgotten: set[str] = set()
+        self.before: State = read_state(connection)
+        self.latest = self.before.latest
+        self.last_write = max(self.before.last_write, self.latest)
+        self.erasures = self.before.erasures
+        self.space = self.before.space
+        self.admitted = 0  # dimensions that were found to be those of the store
         self.erased = False
+        self.changes = 0
+        """How many changes the indexes of words and texts have yet to be told of."""
+        self.written: list[tuple[int, tuple[bytes, ...]]] = []
+        """The times of the items written, each with the hashes of its texts."""
+        self.indexed = self.before.indexed_items
 
     def run(self, batch: Batch) -> list[Answer]:
         """Execute a batch: its reads, then its writes."""
         answers: list[Answer] = [None] * len(batch.commands)
         reads = [position for position, command in enumerate(batch.commands) if not isinstance(command, WRITES)]
         if reads:
-            reader = Reader(self.connection, self.now, batch.omit_expired, cache=None)
+            reader = Reader(self.connection, self.now, batch.omit_expired)
             for position in reads:
                 answers[position] = reader.answer(batch.commands[position])
             self.renew(reader.renewals, batch.omit_expired)
@@ -67,112 +93,118 @@ class Transaction:
                 answers[position] = self._write(command, horizon)
         return answers
 
-    def save(self) -> tuple[int, int, VectorSpace, bool]:
+    def save(self) -> Progress:
         """Return what `restore` needs after a part of the transaction was taken back."""
-        return self.latest, self.last_write, self.space, self.erased
+        return Progress(
+            self.latest, self.last_write, self.erasures, self.space, self.erased, self.changes, len(self.written)
+        )
 
-    def restore(self, before: tuple[int, int, VectorSpace, bool]) -> None:
+    def restore(self, before: Progress) -> None:
         """Take back what the object knows about a part that was rolled back."""
-        self.latest, self.last_write, self.space, self.erased = before
+        self.latest, self.last_write, self.erasures, self.space, self.erased, self.changes, written = before
+        self.admitted = 0
+        del self.written[written:]
 
     def renew(self, renewals: Iterable[Renewal], omit_expired: bool) -> None:
         """Let items that were read live longer; items that were written, erased or expired since are left alone."""
         horizon = self.now if omit_expired else ALWAYS
         self.connection.executemany(
-            queries.REFRESH,
-            [(ttl.expiry(self.now, one.ttl_minutes), one.id, one.updated_at, horizon) for one in renewals],
+            queries.REFRESH, [(ttl.expiry(self.now, one.ttl_minutes), one.updated_at, horizon) for one in renewals]
         )
 
-    def finish(self) -> Version:
-        """Write the state of the store where it changed, and return the version that the commit makes."""
-        if self.erased or self.space != self.stored:
-            state = (self.erasures + int(self.erased), self.last_write, self.space.model, self.space.dims)
-            self.connection.execute(queries.SET_STATE, state)
-        if self.erased:  # perhaps the latest write of all
-            (latest,) = self.connection.execute(queries.LATEST).fetchone()
-            return self.erasures + 1, latest or 0
-        return self.erasures, self.latest
+    def finish(self, settle: bool) -> None:
+        """Write what changed of the state; with ``settle``, bring the indexes of words and texts up to date."""
+        if self.erased or self.space != self.before.space:
+            self.connection.execute(queries.SET_STATE, (self.last_write, self.space.model, self.space.dims))
+        if settle:
+            indexes.settle(self.connection, self.before, self.latest, self.erasures)
+            self.indexed = max(self.latest, self.indexed)
+        elif self.erased:  # what was erased is to stand nowhere
+            indexes.settle_erased(self.connection, self.before, self.erasures)
 
     def _write(self, command: Command, horizon: int) -> Answer:
         match command:
             case Put():
                 return self._put(command, horizon)
             case Delete(namespace, key):
-                found = self.connection.execute(queries.CURRENT, (namespace, key)).fetchall()
-                self._erase([(id_, texts, old, namespace) for id_, *_, texts, old in found])
-                self.touched.add(namespace)
+                self._erase(self._found(queries.CURRENT, (namespace, key)))
                 return None
             case Forget(prefix):
                 scope, parameters = queries.below(prefix)
-                found = self.connection.execute(queries.all_below(scope), parameters).fetchall()
-                self._erase([one[:4] for one in found])
-                self.forgotten.add(prefix)
-                return sum(1 for *_, expires_at in found if ttl.is_live(expires_at, horizon))
-            case Sweep():
-                found = self.connection.execute(queries.EXPIRED, (self.now,)).fetchall()
+                found = self._found(queries.all_below(scope), parameters)
                 self._erase(found)
-                self.touched.update(namespace for *_, namespace in found)
+                return sum(1 for one in found if ttl.is_live(one.expires_at, horizon))
+            case Sweep():
+                found = self._found(queries.EXPIRED, (self.now,))
+                self._erase(found)
                 return len(found)
             case _:
                 raise AssertionError(f"not a write: {command!r}")
 
+    def _found(self, query: str, parameters: tuple[Any, ...]) -> list[_Found]:
+        return [_Found(*row) for row in self.connection.execute(query, parameters)]
+
     def _put(self, command: Put, horizon: int) -> Row:
-        address = command.namespace, command.key
-        found = self.connection.execute(queries.CURRENT, address).fetchone()
-        id_, created_at, updated_at, expires_at, old_texts, old_words = found or (None, 0, 0, None, None, None)
-        live = id_ is not None and ttl.is_live(expires_at, horizon)
-        if command.expected is not None and command.expected != (updated_at if live else ABSENT):
-            raise Conflict
-        self.latest = self.last_write = stamp = max(self.now, self.last_write + 1)
-        if not live:  # an expired item counts as gone, so what replaces it is new
+        stamp = max(self.now, self.last_write + 1)
+        row = self._new_row(command, stamp)
+        if command.expected is None and self.connection.execute(queries.INSERT_NEW, row).rowcount:
             created_at = stamp
-        texts, vectors = self._packed(command)
-        ends = ttl.expiry(self.now, command.ttl_minutes)
-        new_words = None if command.words is None else as_column(command.words)
-        length = None if command.words is None else command.words.length
-        columns = (command.value, created_at, stamp, command.ttl_minutes, ends, texts, vectors, new_words, length)
-        if id_ is None:
-            id_ = self.connection.execute(queries.INSERT, (*columns, *address)).lastrowid
         else:
-            self.connection.execute(queries.UPDATE, (*columns, id_))
-        if texts != old_texts:
-            self._change_texts(queries.DELETE_TEXT, [(id_, old_texts)])
-            self._change_texts(queries.PUT_TEXT, [(id_, texts)])
-        if new_words != old_words:
-            self._change_words(queries.DELETE_WORDS, [(id_, old_words, command.namespace)])
-            self._change_words(queries.PUT_WORDS, [(id_, new_words, command.namespace)])
-        self.touched.add(command.namespace)
-        return Row(*address, command.value, created_at, stamp)
+            created_at = self._replace(command, horizon, row)
+        self.latest = self.last_write = stamp
+        self.changes += 1
+        self.written.append((stamp, command.hashes))
+        return Row(command.namespace, command.key, command.value, created_at, stamp)
+
+    def _replace(self, command: Put, horizon: int, row: tuple[Any, ...]) -> int:
+        """Put a row in the place of the one that stands at its address, or refuse; return when the item was created."""
+        found = self._found(queries.CURRENT, (command.namespace, command.key))
+        live = [one for one in found if ttl.is_live(one.expires_at, horizon)]
+        if command.expected is not None and command.expected != (live[0].updated_at if live else ABSENT):
+            raise Conflict
+        self._take_away(found)
+        # An expired item counts as gone, so what replaces it is new.
+        stamp, namespace, key, value, created_at, *rest = row
+        created_at = live[0].created_at if live else stamp
+        self.connection.execute(queries.INSERT, (stamp, namespace, key, value, created_at, *rest))
+        return created_at
+
+    def _new_row(self, command: Put, stamp: int) -> tuple[Any, ...]:
+        texts, vectors = self._packed(command)
+        words, length = (None, None) if command.words is None else (as_column(command.words), command.words.length)
+        ends = ttl.expiry(self.now, command.ttl_minutes)
+        address = command.namespace, command.key
+        return (stamp, *address, command.value, stamp, command.ttl_minutes, ends, length, words, texts, vectors)
 
     def _packed(self, command: Put) -> tuple[bytes | None, bytes | None]:
         """Return the texts and vectors of a put as columns."""
         if command.vectors is None:
             return None, None
-        if self.space.dims is None:
-            self.space = VectorSpace(self.named)
-        # Another process may have given the store its first vectors since this one opened it.
-        self.space.agreed(VectorSpace(self.named), "the store")
-        self.space = self.space.admit(command.vectors.shape[1])
+        dims = command.vectors.shape[1]
+        if dims != self.admitted:
+            if self.space.dims is None:
+                self.space = VectorSpace(self.named)
+            # Another process may have given the store its first vectors since this one opened it.
+            self.space.agreed(VectorSpace(self.named), "the store")
+            self.space = self.space.admit(dims)
+            self.admitted = dims
         return b"".join(command.hashes), to_bytes(command.vectors)
 
-    def _change_texts(self, query: str, items: list[tuple[Any, bytes | None]]) -> None:
-        rows = [(texts[at : at + HASH_BYTES], id_) for id_, texts in items if texts for at in _starts(texts)]
-        if rows:
-            self.connection.executemany(query, rows)
-
-    def _change_words(self, query: str, items: list[tuple[Any, str | None, str]]) -> None:
-        rows = [(id_, words.document(namespace, column)) for id_, column, namespace in items if column is not None]
-        if rows:
-            self.connection.executemany(query, rows)
-
-    def _erase(self, items: list[tuple[int, bytes | None, str | None, str]]) -> None:
-        """Erase items, given by id, texts, words and namespace, with all that belongs to them."""
-        if items:
+    def _erase(self, found: Sequence[_Found]) -> None:
+        """Erase items with all that belongs to them."""
+        if found:
             self.erased = True
-            self._change_texts(queries.DELETE_TEXT, [(id_, texts) for id_, texts, *_ in items])
-            self._change_words(queries.DELETE_WORDS, [(id_, column, namespace) for id_, _, column, namespace in items])
-            self.connection.executemany(queries.DELETE_ITEM, [(id_,) for id_, *_ in items])
+            self._take_away(found)
 
-
-def _starts(texts: bytes) -> range:
-    return range(0, len(texts), HASH_BYTES)
+    def _take_away(self, found: Sequence[_Found]) -> None:
+        """Delete the rows of items, and leave word of it."""
+        gone = []
+        for one in found:
+            self.erasures += 1
+            # What the indexes have not been told of need not be taken out of them.
+            indexed = one.updated_at <= self.before.indexed_items
+            left = (one.words, one.texts) if indexed else (None, None)
+            gone.append((self.erasures, one.updated_at, one.namespace, *left))
+        self.connection.executemany(queries.DELETE_ITEM, [(one.updated_at,) for one in found])
+        self.connection.executemany(queries.PUT_ERASED, gone)
+        self.changes += len(gone)
