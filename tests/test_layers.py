@@ -34,7 +34,8 @@ LAYERS = [
     "_langgraph scopes.template scopes.identity scopes.view scopes.scope",
     "typed.indexed typed.codec typed.programs typed.collection",
     "forgetting",
-    "workflow.injection workflow.decorators memory deploy",
+    "agents.memories agents.tools agents.middleware",
+    "workflow.caching workflow.scoping workflow.injection workflow.decorators memory deploy",
     "testing cli __main__",
 ]
 ORDER = [name for layer in LAYERS for name in layer.split()]
@@ -79,9 +80,9 @@ def test_a_module_imports_only_what_stands_above_it(module):
 def test_optional_packages_stay_in_their_room(module):
     text = modules()[module].read_text("utf-8")
     rooms = {
-        "pydantic": ("typed.",),
         "wordllama": ("embedding.local",),
         "langgraph._internal": ("_langgraph",),
+        "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),

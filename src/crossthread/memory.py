@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from functools import cached_property
-from typing import Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided
@@ -16,7 +16,7 @@ from crossthread._closing import Closing
 from crossthread.engines.base import Engine
 from crossthread.errors import ConfigurationError
 from crossthread.forgetting import Forgotten, Scopes, Which, Whose, aforget, forget, forgetting
-from crossthread.scopes.scope import Scoping
+from crossthread.scopes.scope import Scoping, as_scope
 from crossthread.settings import IndexConfig
 from crossthread.store import MemoryStore
 from crossthread.threads.threads import Threads
@@ -25,6 +25,11 @@ from crossthread.typed.codec import Upgrade
 from crossthread.typed.collection import Collection
 from crossthread.typed.programs import OnInvalid
 from crossthread.workflow.decorators import WorkflowDecorators
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from crossthread.agents.middleware import Extractor, MemoryMiddleware
 
 StoreT = TypeVar("StoreT", bound=BaseStore | None, default=MemoryStore)
 ModelT = TypeVar("ModelT")
@@ -216,6 +221,71 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
         """Do what `forget_user` does, without blocking the event loop."""
         program = forgetting(self._store, self._checkpointer, user, scope, threads, erase_traces)
         return await aforget(self._checkpointer, program)
+
+    def tools(self, *, scope: Scoping) -> list[BaseTool]:
+        """Return ``remember``, ``recall`` and ``forget``, LangChain tools by which a model uses its user's memories.
+
+        They work in ``create_agent``, in a ``ToolNode``, in functional workflows, and anywhere else with a config:
+        ``tool.invoke({"query": "food"}, {"configurable": {"user_id": "ada"}})``. The run says whose memories they
+        reach; the model cannot.
+
+        Args:
+            scope: Labels such as ``("memories", "{user_id}")``, or a `Scope`.
+
+        Raises:
+            ConfigurationError: ``scope`` is none. The tools raise `ScopeError` in a run without a usable id.
+        """
+        from crossthread.agents.tools import memory_tools
+
+        return memory_tools(as_scope(scope, lambda: self.store))
+
+    def middleware(
+        self,
+        *,
+        scope: Scoping,
+        limit: int = 5,
+        max_characters: int = 2_000,
+        min_score: float | None = None,
+        extract: Extractor | None = None,
+        tools: bool = False,
+        name: str | None = None,
+    ) -> MemoryMiddleware:
+        """Return middleware for ``langchain.agents.create_agent`` that recalls what fits the user's last message.
+
+        What it finds stands in the system message of that turn's model calls, marked as memories and not as
+        instructions; the messages of the thread stay as they are. Needs ``pip install 'crossthread[langchain]'``.
+
+        Args:
+            scope: Labels such as ``("memories", "{user_id}")``, or a `Scope`.
+            limit: How many memories at the most.
+            max_characters: How many characters of them at the most.
+            min_score: Leave out weaker hits; a `MemoryStore` is needed for that.
+            extract: Gets the messages of a turn when it has ended, and returns what to remember of it: texts or dicts.
+                Sync or async; None: nothing is stored.
+            tools: Whether to give the agent ``remember``, ``recall`` and ``forget``, too.
+            name: What the agent calls it; None: made of the scope. Two of one agent need two names.
+
+        Raises:
+            ConfigurationError: ``scope`` is none, or langchain is not installed.
+        """
+        try:
+            from crossthread.agents.middleware import MemoryMiddleware
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] != "langchain":
+                raise
+            raise ConfigurationError(
+                "memory.middleware() is for agents of the package langchain, which is not installed: "
+                "pip install 'crossthread[langchain]'."
+            ) from error
+        return MemoryMiddleware(
+            as_scope(scope, lambda: self.store),
+            limit=limit,
+            max_characters=max_characters,
+            min_score=min_score,
+            extract=extract,
+            tools=tools,
+            name=name,
+        )
 
     def setup(self) -> None:
         """Create or migrate the tables of what this object opened; doing it again changes nothing.

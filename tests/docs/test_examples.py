@@ -26,8 +26,11 @@ SAID = {
     "08_async_and_streaming": ["Your name is Bob.", "learnt: I live in Rome", "You | told | me"],
     "09_semantic_search": ["My cat is called Turing"],
     "10_forget_and_update": ["{'n': 40}", "forgotten about bob: 3"],
+    "11_scoped_workflow": ["['has a cat', 'likes tea']", "['likes wine']", "refused: The scope"],
+    "12_agent_tools": ["The user's cat is called Turing.", "Nothing is remembered about that."],
+    "13_agent_middleware": ["Your name is Ada.", "I don't know your name yet."],
+    "14_typed_memories": ["as always, pizza with olives", "'old' does not fit: topic: Field required"],
     "15_threads": ["monday: ada has", "-- what if --", "3 in the basket", "1 in the basket"],
-    "16_typed_memories": ["as always, pizza with olives", "'old' does not fit: topic: Field required"],
 }
 
 

@@ -19,7 +19,7 @@ SCOPE = Scope("memories", "{user_id}")
 
 ids = st.text(
     st.characters(categories=("Cs", "Lu", "Ll", "Nd", "Po", "Cc", "Mn"))
-    | st.sampled_from([".", "\0", "%", "*", "2", "E", "\ud83d", "\ude00", "😀"]),
+    | st.sampled_from([".", "\0", "%", "*", "\\", "2", "E", "\ud83d", "\ude00", "😀"]),
     min_size=1,
     max_size=8,
 )
@@ -65,6 +65,7 @@ def test_ids_that_need_no_encoding_stay_readable():
     assert SCOPE.resolve(run(user_id="bob@example.com")) == ("memories", "bob@example%2Ecom")
     assert SCOPE.resolve(run(user_id="100%")) == ("memories", "100%25")
     assert SCOPE.resolve(run(user_id="*")) == ("memories", "%2A")
+    assert SCOPE.resolve(run(user_id="a\\b")) == ("memories", "a%5Cb")
 
 
 @given(ids, ids)

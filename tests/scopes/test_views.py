@@ -25,7 +25,7 @@ def opened(kind, tmp_path):
     if kind == "langgraph's":
         yield InMemoryStore()
     elif kind == "langgraph's sqlite":
-        with SqliteStore.from_conn_string(str(tmp_path / "theirs.db")) as store:
+        with SqliteStore.from_conn_string(":memory:") as store:
             store.setup()
             yield store
     else:
@@ -382,7 +382,7 @@ def absolute(template, id_):
 
 @pytest.mark.parametrize("kind", STORES)
 @pytest.mark.parametrize("template", [("m", "{user_id}"), ("{user_id}",), ("x-{user_id}",)])
-@settings(max_examples=120)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_nothing_done_through_one_users_view_reaches_anothers(kind, template, data, tmp_path_factory):
     """The view of one user answers as a store that has nobody else in it, and leaves what others have as it was."""
@@ -422,7 +422,9 @@ def test_nothing_done_through_one_users_view_reaches_anothers(kind, template, da
                 continue
             if isinstance(store, InMemoryStore) and isinstance(ops[0], ListNamespacesOp):
                 continue  # it lists what is empty, too
-            assert [plain(r) for r in mine.batch(ops)] == [plain(r) for r in oracle.batch(ops)]
+            later = kind != "langgraph's sqlite" and data.draw(st.booleans())
+            results = asyncio.run(mine.abatch(ops)) if later else mine.batch(ops)
+            assert [plain(r) for r in results] == [plain(r) for r in oracle.batch(ops)]
         after = {(i.namespace, i.key): (i.value, i.updated_at) for i in store.search((), limit=1000, refresh_ttl=False)}
         prefix = mine.namespace
         assert {at: v for at, v in after.items() if at[0][: len(prefix)] != prefix} == before

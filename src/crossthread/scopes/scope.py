@@ -95,12 +95,21 @@ class Scope:
         namespace = self.resolve(config, context=context)
         if store is None:
             runtime = _langgraph.runtime_of(config)
-            store = whole_store(None if runtime is None else runtime.store)
+            store = self.store_for(None if runtime is None else runtime.store)
+        return ScopedStore(store, namespace)
+
+    def store_for(self, given: BaseStore | None) -> BaseStore:
+        """Return the whole store that this scope is about where a run has the one ``given``, which may be a view.
+
+        Raises:
+            ScopeError: The run has none, and this scope has none of its own.
+        """
+        store = whole_store(given)
         if store is None:
             store = self._home() if callable(self._home) else self._home
         if store is None:
             raise ScopeError(f"The scope {self.labels!r} has no store: give one to bind(store=...), or to Memory().")
-        return ScopedStore(store, namespace)
+        return store
 
     def ids(self, namespace: Sequence[str]) -> dict[str, str] | None:
         """Return the ids that a namespace of this scope, or below one, belongs to; None for other namespaces.

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from crossthread.errors import ConfigurationError
 from crossthread.namespaces import WILDCARD, Namespace
 
-# What LangGraph forbids in labels, the wildcard of list_namespaces, halves of surrogate pairs, which no database holds
-# as text, and the sign that stands in for them.
-_ENCODED = re.compile("[.\x00%*\ud800-\udfff]")
+# What LangGraph forbids in labels, the wildcard of list_namespaces, what escapes the next sign where LangGraph's stores
+# compare with LIKE, halves of surrogate pairs, which no database holds as text, and the sign that stands in for them.
+_ENCODED = re.compile(r"[.\x00*\\%\ud800-\udfff]")
 _DECODED = re.compile("(?:%[0-9A-F]{2})+")
 
 _RESERVED_ROOT = "langgraph"

@@ -113,6 +113,8 @@ class ScopedStore(BaseStore):
         asked = list(ops)
         below = [self._below(op) for op in asked]
         results = yield below
+        if self._exact:
+            return [self._as_seen(op, result) for op, result in zip(asked, results, strict=True)]
         answers = []
         for op, result, op_below in zip(asked, results, below, strict=True):
             answers.append((yield from self._answer(op, result, op_below)))
@@ -137,19 +139,25 @@ class ScopedStore(BaseStore):
             return self._list_below(op)
         raise InvalidArgumentError(f"Not an operation of a scoped store: {op!r}.")
 
-    def _answer(self, op: Any, result: Any, below: Any) -> Program[Any]:
+    def _as_seen(self, op: Any, result: Any) -> Any:
         """Return the result of an operation as those see it who know this view only."""
+        if isinstance(op, PutOp) or result is None:
+            return None
         if isinstance(op, GetOp):
-            return self._relative(result) if result is not None and self._has(result.namespace) else None
-        if isinstance(op, SearchOp) and not self._exact:
-            return (yield from self._found(op, result, below))
-        if isinstance(op, (SearchOp, ModalSearchOp)):
-            return [self._relative(item) for item in result]
+            return self._relative(result)
         if isinstance(op, ListNamespacesOp):
-            if self._exact:
-                return [self._cut(name) for name in result]
+            return [self._cut(name) for name in result]
+        return [self._relative(item) for item in result]
+
+    def _answer(self, op: Any, result: Any, below: Any) -> Program[Any]:
+        """Do what `_as_seen` does where the store below may return what is not this view's."""
+        if isinstance(op, SearchOp):
+            return (yield from self._found(op, result, below))
+        if isinstance(op, ListNamespacesOp):
             return (yield from self._listed(op, result, below))
-        return result
+        if isinstance(op, GetOp) and result is not None and not self._has(result.namespace):
+            return None
+        return self._as_seen(op, result)
 
     def _found(self, op: SearchOp, found: list[SearchItem], below: SearchOp) -> Program[list[SearchItem]]:
         """Return a page of the hits that are this view's; asks for more where others' were among them."""
@@ -195,7 +203,8 @@ class ScopedStore(BaseStore):
     # Addresses
 
     def _under(self, namespace: Any) -> Namespace:
-        return (*self._namespace, *namespaces.checked(namespace, empty_allowed=True))
+        # Through the text form and back: both are kept, so that an address is checked once.
+        return self._namespace + namespaces.from_text(namespaces.to_text(namespace, empty_allowed=True))
 
     def _has(self, namespace: Any) -> bool:
         return tuple(namespace[: len(self._namespace)]) == self._namespace
@@ -204,7 +213,7 @@ class ScopedStore(BaseStore):
         return tuple(namespace[len(self._namespace) :])
 
     def _relative(self, item: ItemT) -> ItemT:
-        own = copy(item)  # some stores return the very object they keep
+        own = item if self._exact else copy(item)  # others' stores may return the very object they keep
         own.namespace = self._cut(item.namespace)
         return own
 

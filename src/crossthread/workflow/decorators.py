@@ -18,7 +18,8 @@ from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided
 from langgraph.types import CachePolicy, Checkpointer, RetryPolicy, TimeoutPolicy
 from langgraph.typing import ContextT
 
-from crossthread.scopes.scope import Scope
+from crossthread.scopes.scope import Scope, Scoping, as_scope
+from crossthread.scopes.view import ScopedStore
 from crossthread.workflow.injection import injectable
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from langgraph.pregel._call import SyncAsyncFuture
 
 T = TypeVar("T")
+GraphT = TypeVar("GraphT", bound=Pregel[Any, Any, Any, Any])
 
 # What LangGraph still takes besides the parameters it names, with a deprecation warning of its own.
 _DEPRECATED = {"retry", "config_schema"}
@@ -98,6 +100,7 @@ class WorkflowDecorators(ABC):
         *,
         checkpointer: Checkpointer | NotProvided = NOT_PROVIDED,
         store: BaseStore | NotProvided | None = NOT_PROVIDED,
+        scope: Scoping | None = None,
         cache: BaseCache[Any] | None = None,
         context_schema: type[ContextT] | None = None,
         cache_policy: CachePolicy[Any] | None = None,
@@ -112,6 +115,7 @@ class WorkflowDecorators(ABC):
         *,
         checkpointer: Checkpointer | NotProvided = NOT_PROVIDED,
         store: BaseStore | NotProvided | None = NOT_PROVIDED,
+        scope: Scoping | None = None,
         **settings: Any,
     ) -> Any:
         """Make a workflow of a function, as ``langgraph.func.entrypoint`` does, with this memory's store and threads.
@@ -123,6 +127,9 @@ class WorkflowDecorators(ABC):
             func: The function, sync or async. Left out when there are settings: ``@memory.entrypoint(cache=...)``.
             checkpointer: Where this workflow's threads are kept instead.
             store: The store this workflow gets instead; None leaves it to the platform that runs the graph.
+            scope: Labels such as ``("memories", "{user_id}")``, or a `Scope`: all that a run reaches, in tasks and
+                tools too, sees that part of the store and no other. A run without a usable id is a `ScopeError` before
+                any of its code runs.
             **settings: Those of LangGraph's decorator: ``cache``, ``cache_policy``, ``context_schema``,
                 ``retry_policy``, ``timeout``.
 
@@ -131,6 +138,7 @@ class WorkflowDecorators(ABC):
 
         Raises:
             InjectionError: The function asks for something that cannot be given.
+            ConfigurationError: ``scope`` is none.
 
         Example:
             >>> memory = Memory()
@@ -149,10 +157,29 @@ class WorkflowDecorators(ABC):
             **settings,
         )
 
+        own_scope = None if scope is None else as_scope(scope, lambda: known_store)
+        given_store = _kind(known_store) if own_scope is None else ScopedStore
+
         def decorate(function: Callable[..., Any]) -> Any:
-            return make(injectable(function, decorator="memory.entrypoint", one_input=True, store=known_store))
+            workflow = make(injectable(function, decorator="memory.entrypoint", one_input=True, store=given_store))
+            return workflow if own_scope is None else _scoped_graph(workflow, own_scope, known_store)
 
         return decorate if func is None else decorate(func)
+
+    def scoped(self, graph: GraphT, *, scope: Scoping) -> GraphT:
+        """Return a compiled graph, such as an agent, all of whose runs see one user's part of its store.
+
+        It is what ``entrypoint(scope=...)`` does, for graphs that were made elsewhere. A graph without a store is given
+        this memory's. The graph given is left as it is.
+
+        Args:
+            graph: What ``StateGraph.compile`` or ``create_agent`` returned.
+            scope: As in `entrypoint`.
+
+        Raises:
+            ConfigurationError: It is no graph, or scoped already; or ``scope`` is none.
+        """
+        return _scoped_graph(graph, as_scope(scope, lambda: self.store), self.store)
 
     @overload
     def task(self, func: Callable[..., Awaitable[T]], /) -> TaskFunction[T]: ...
@@ -166,13 +193,14 @@ class WorkflowDecorators(ABC):
         func: None = None,
         /,
         *,
+        scope: Scoping | None = None,
         name: str | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         cache_policy: CachePolicy[Any] | None = None,
         timeout: float | timedelta | TimeoutPolicy | None = None,
     ) -> TaskDecorator: ...
 
-    def task(self, func: Any = None, /, **settings: Any) -> Any:
+    def task(self, func: Any = None, /, *, scope: Scoping | None = None, **settings: Any) -> Any:
         """Make a task of a function, as ``langgraph.func.task`` does.
 
         A task is given ``store``, ``previous``, ``config``, ``runtime`` and ``writer`` by name, like a workflow; they
@@ -180,6 +208,8 @@ class WorkflowDecorators(ABC):
 
         Args:
             func: The function, sync or async. Left out when there are settings: ``@memory.task(name=...)``.
+            scope: As in `entrypoint`, for this task and the tasks that it starts. A task without one sees what the
+                workflow sees that calls it.
             **settings: Those of LangGraph's decorator: ``name``, ``retry_policy``, ``cache_policy``, ``timeout``.
 
         Returns:
@@ -201,12 +231,36 @@ class WorkflowDecorators(ABC):
             []
         """
         _refuse_unknown("task", langgraph.func.task, settings)
-        make: Any = langgraph.func.task(**settings)
+        own_scope = None if scope is None else as_scope(scope, lambda: self.store)
+        given_store = _kind(self.store) if own_scope is None else ScopedStore
 
         def decorate(function: Callable[..., Any]) -> Any:
-            return make(injectable(function, decorator="memory.task", one_input=False, store=self.store))
+            function = injectable(function, decorator="memory.task", one_input=False, store=given_store)
+            if own_scope is None:
+                make: Any = langgraph.func.task(**settings)
+                return make(function)
+            return _scoped_task(function, own_scope, settings)
 
         return decorate if func is None else decorate(func)
+
+
+def _kind(store: BaseStore | None) -> type[BaseStore] | None:
+    return None if store is None else type(store)
+
+
+# Scopes stand on what is private to LangGraph; who uses none does not need it.
+
+
+def _scoped_graph(graph: GraphT, scope: Scope, store: BaseStore | None) -> GraphT:
+    from crossthread.workflow.scoping import scoped_graph
+
+    return scoped_graph(graph, scope, store)
+
+
+def _scoped_task(function: Callable[..., Any], scope: Scope, settings: dict[str, Any]) -> Any:
+    from crossthread.workflow.scoping import ScopedTask
+
+    return ScopedTask(function, scope, settings)
 
 
 def _refuse_unknown(name: str, decorator: Any, settings: dict[str, Any]) -> None:

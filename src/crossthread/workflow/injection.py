@@ -44,7 +44,7 @@ _REST = (Parameter.VAR_POSITIONAL, Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD
 _NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
-def injectable(func: Any, *, decorator: str, one_input: bool, store: BaseStore | None) -> Callable[..., Any]:
+def injectable(func: Any, *, decorator: str, one_input: bool, store: type[BaseStore] | None) -> Callable[..., Any]:
     """Return a function that does what ``func`` does and whose injected parameters LangGraph recognises.
 
     The caller passes the other parameters, by position or keyword, as if the injected ones were not there. A value
@@ -55,7 +55,7 @@ def injectable(func: Any, *, decorator: str, one_input: bool, store: BaseStore |
         func: A function, method, lambda, partial or callable object, sync or async.
         decorator: Its name, for messages.
         one_input: Whether LangGraph calls it with a single value, as it does entrypoints.
-        store: The store it will get, where that is known.
+        store: The type of the store it will get, where that is known.
 
     Raises:
         InjectionError: It asks for something that cannot be given; the message says what and what to do.
@@ -154,7 +154,7 @@ def _resolved(annotation: Any, names: dict[str, Any]) -> Any:
 # What may be asked for
 
 
-def _check(func: Any, parameter: Parameter, store: BaseStore | None) -> None:
+def _check(func: Any, parameter: Parameter, store: type[BaseStore] | None) -> None:
     name, kind = parameter.name, parameter.kind
     given = GIVEN[name]
     if kind is Parameter.POSITIONAL_ONLY:
@@ -176,7 +176,7 @@ def _check(func: Any, parameter: Parameter, store: BaseStore | None) -> None:
     spelled = inspect.formatannotation(parameter.annotation)
     if known is not None and _can_be(parameter.annotation, given.kind, None):
         raise InjectionError(
-            f"{_name(func)}() asks for `store: {spelled}`, but the store here is a {type(known).__qualname__}; "
+            f"{_name(func)}() asks for `store: {spelled}`, but the store here is a {known.__qualname__}; "
             "annotate it as BaseStore, or give the workflow the store it asks for."
         )
     hint = f"annotate {name} as that, or call the parameter something else"
@@ -188,7 +188,7 @@ def _check(func: Any, parameter: Parameter, store: BaseStore | None) -> None:
 
 
 def _can_be(annotation: Any, kind: type, known: Any) -> bool:
-    """Whether an object of ``kind``, or the ``known`` one, can be what an annotation says. In doubt: yes."""
+    """Whether an object of ``kind``, or of the ``known`` type, can be what an annotation says. In doubt: yes."""
     if annotation is Parameter.empty or annotation is Any:
         return True
     origin = get_origin(annotation)
@@ -206,7 +206,7 @@ def _can_be(annotation: Any, kind: type, known: Any) -> bool:
     if hasattr(wanted, "__required_keys__"):  # a TypedDict, of typing or of typing_extensions
         return kind is dict and _keys(wanted) <= _keys(RunnableConfig)
     if known is not None:
-        return isinstance(known, wanted)
+        return issubclass(known, wanted)
     return issubclass(kind, wanted) or (kind is BaseStore and issubclass(wanted, kind))
 
 
