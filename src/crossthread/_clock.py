@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 Clock = Callable[[], int]
 """Returns the present as whole microseconds since 1970-01-01T00:00:00Z."""
@@ -17,6 +18,7 @@ def system_clock() -> int:
     return time.time_ns() // 1_000
 
 
+@lru_cache(maxsize=4096)
 def to_datetime(microseconds: int) -> datetime:
     """Return the timezone-aware UTC time of a stamp, exact to the microsecond."""
     return _EPOCH + timedelta(microseconds=microseconds)

@@ -6,7 +6,6 @@ Embedding happens before the engine is asked to run anything, so no lock is held
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -167,24 +166,36 @@ def _embed(plan: Plan, dims: int | None) -> Program[None]:
         put = cast(Put, plan.commands[position])
         plan.commands[position] = Put(*put[:4], stacked, *put[5:])  # _replace takes three times as long
     for position, query in plan.queries.items():
-        plan.commands[position] = cast(Search, plan.commands[position])._replace(vector=found_queries[query])
+        search = cast(Search, plan.commands[position])
+        plan.commands[position] = Search(*search[:5], found_queries[query], *search[6:])
 
 
 def _result(answer: Answer) -> Any:
     if isinstance(answer, Row):
         return as_item(answer)
-    if isinstance(answer, list):
-        return [as_search_item(one) if isinstance(one, Row) else one for one in answer]
+    if isinstance(answer, list) and answer and isinstance(answer[0], Row):
+        return [as_search_item(row, value) for row, value in zip(answer, _values(answer), strict=True)]
     return answer
+
+
+def _values(rows: list[Row]) -> list[Any]:
+    """Return the values of rows; one list is decoded in half the time of its elements."""
+    if len(rows) > _LIGHT_OPS:  # while it is decoded nobody else runs
+        return [values.decode(row.value) for row in rows]
+    found: list[Any] = values.decode(f"[{','.join([row.value for row in rows])}]")
+    return found
 
 
 def as_item(row: Row) -> Item:
     """Return LangGraph's item for a row."""
+    updated_at = to_datetime(row.updated_at)
+    created_at = updated_at if row.created_at == row.updated_at else to_datetime(row.created_at)
     return Item(
         value=values.decode(row.value),
         key=unescape(row.key),
         namespace=from_text(row.namespace),
-        **_times(row),
+        created_at=created_at,
+        updated_at=updated_at,
     )
 
 
@@ -212,27 +223,19 @@ class ExplainedItem(SearchItem):
         return f"ExplainedItem({shown})"
 
 
-def as_search_item(row: Row) -> SearchItem:
-    """Return LangGraph's search hit for a row."""
-    if row.parts is not None:
+def as_search_item(row: Row, value: dict[str, Any]) -> SearchItem:
+    """Return LangGraph's search hit for a row and its value."""
+    namespace, key, _, created, updated, score, parts = row
+    updated_at = to_datetime(updated)
+    created_at = updated_at if created == updated else to_datetime(created)
+    if parts is not None:
         return ExplainedItem(
-            row.parts,
-            namespace=from_text(row.namespace),
-            key=unescape(row.key),
-            value=values.decode(row.value),
-            **_times(row),
-            score=row.score,
+            parts,
+            namespace=from_text(namespace),
+            key=unescape(key),
+            value=value,
+            created_at=created_at,
+            updated_at=updated_at,
+            score=score,
         )
-    return SearchItem(
-        namespace=from_text(row.namespace),
-        key=unescape(row.key),
-        value=values.decode(row.value),
-        **_times(row),
-        score=row.score,
-    )
-
-
-def _times(row: Row) -> dict[str, datetime]:
-    updated_at = to_datetime(row.updated_at)
-    created_at = updated_at if row.created_at == row.updated_at else to_datetime(row.created_at)
-    return {"created_at": created_at, "updated_at": updated_at}
+    return SearchItem(from_text(namespace), unescape(key), value, created_at, updated_at, score)

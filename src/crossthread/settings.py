@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
@@ -17,6 +18,10 @@ logger = logging.getLogger("crossthread")
 Mode = Literal["semantic", "keyword", "hybrid"]
 """How a query is answered. ``semantic``: by the cosine similarity of embeddings; ``keyword``: by the words that query
 and item share (BM25); ``hybrid``: by both."""
+
+Durability = Literal["disk", "process"]
+"""What a put that returned outlives. ``disk``: a power cut, since it waited for the disk; ``process``: the end of the
+process, however it ends, but perhaps not that of the machine."""
 
 Reranker = Callable[[str, list[Any]], Any] | Any
 """A function from a query and hits (``SearchItem``) to hits or scores, or a LangChain ``BaseDocumentCompressor``."""
@@ -56,6 +61,13 @@ class IndexConfig(TypedDict, total=False):
     hits or scores, sync or async, or a LangChain document compressor (default: none)."""
     rerank_first: int
     """How many hits are handed to ``rerank`` (default 50)."""
+    vector_memory_mb: float
+    """How many MiB of memory the vectors of a file may take that were searched lately (default 512). A search over more
+    than that compares the signs of all vectors first, and looks at a thousand that come nearest; up to that much every
+    search is exact. Other places take no memory for it, and are always exact."""
+    filter_fields: list[str]
+    """Paths that ``filter=`` often names, each a field or a dotted path, for which a file gets an index (default:
+    none). It makes filters on a few of very many items fast, costs a little with every put, and changes no result."""
     model: str
     """The name of the embedding model, for functions and classes that do not tell theirs."""
     distance_type: str
@@ -77,6 +89,8 @@ class IndexSettings:
     hybrid_weight: float
     rerank: Any
     rerank_first: int
+    vector_bytes: int | None
+    filter_fields: tuple[str, ...]
 
 
 def parse_index(config: Any) -> IndexSettings | None:
@@ -113,6 +127,8 @@ def parse_index(config: Any) -> IndexSettings | None:
         hybrid_weight=checked_weight("index['hybrid_weight']", config.get("hybrid_weight", 0.5)),
         rerank=_rerank(config.get("rerank")),
         rerank_first=_count("index['rerank_first']", config.get("rerank_first", 50)),
+        vector_bytes=_mebibytes(config.get("vector_memory_mb")),
+        filter_fields=_paths("filter_fields", config.get("filter_fields") or []),
     )
 
 
@@ -130,6 +146,19 @@ def checked_mode(mode: Any, has_embedder: bool) -> Mode | None:
     if mode != "keyword" and not has_embedder:
         raise ConfigurationError(f"mode={mode!r} needs embeddings: index={{'embed': 'local'}}, or a model of your own.")
     found: Mode = mode
+    return found
+
+
+def checked_durability(durability: Any) -> Durability:
+    """Return what a put that returned shall outlive.
+
+    Raises:
+        ConfigurationError: There is no such choice.
+    """
+    if durability not in get_args(Durability):
+        known = " or ".join(map(repr, get_args(Durability)))
+        raise ConfigurationError(f"durability must be {known}, not {durability!r}.")
+    found: Durability = durability
     return found
 
 
@@ -187,10 +216,21 @@ def _fields(config: Mapping[str, Any]) -> tuple[str, ...]:
         raise ConfigurationError("index has both 'fields' and 'text_fields', and they differ; use 'fields'.")
     if not given:
         return (_ROOT,)
-    fields = config[given[0]]
-    if not isinstance(fields, (list, tuple)) or not all(isinstance(path, str) for path in fields):
-        raise ConfigurationError(f"index[{given[0]!r}] must be a list of paths such as ['text'], not {fields!r}.")
-    return tuple(fields)
+    return _paths(given[0], config[given[0]])
+
+
+def _paths(name: str, paths: Any) -> tuple[str, ...]:
+    if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
+        raise ConfigurationError(f"index[{name!r}] must be a list of paths such as ['text'], not {paths!r}.")
+    return tuple(paths)
+
+
+def _mebibytes(number: Any) -> int | None:
+    if number is None:
+        return None
+    if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number < math.inf:
+        raise ConfigurationError(f"index['vector_memory_mb'] must be a number of MiB, not {number!r}.")
+    return int(number * 2**20)
 
 
 def _name(thing: Any) -> str:

@@ -50,6 +50,10 @@ class LittleMemoryComparison(RareWordsComparison):
 
     limits = LIMITS._replace(vector_bytes=400, listed_items=4, few_words=3, unindexed=1)
 
+    def open_store(self, folder: Path, *, index: Any = None, **settings: Any) -> MemoryStore:
+        index = None if index is None else {**index, "filter_fields": ["a", "b", "a.b", "b.c"]}
+        return super().open_store(folder, index=index, **settings)
+
 
 class _Pair:
     """Two stores as one: each call goes to either of them, the same way in every run."""

@@ -292,3 +292,8 @@ def test_a_hostile_search_path_does_not_matter(database, path):
 def test_the_server_url_of_the_tests_is_free_of_our_schema():
     """What the tests make is in schemas and databases of their own."""
     assert run_sql("SELECT to_regnamespace('crossthread')", url=server_url()) == [(None,)]
+
+
+def test_durability_is_no_choice_of_a_server():
+    with pytest.raises(ConfigurationError, match="synchronous_commit"):
+        MemoryStore(server_url(), durability="process")

@@ -19,6 +19,7 @@ from langgraph.store.base import GetOp, PutOp
 from crossthread import Memory, MemoryStore
 from crossthread.engines.sqlite.engine import SQLiteEngine
 from crossthread.engines.sqlite.limits import LIMITS
+from crossthread.engines.sqlite.ranking import Ranking
 from crossthread.errors import (
     ConfigurationError,
     CrossthreadError,
@@ -31,6 +32,7 @@ from crossthread.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from crossthread.filters.parse import parse_filter
 from crossthread.testing import HashEmbeddings
 from processes import run_python
 
@@ -232,6 +234,57 @@ def test_nothing_is_left_behind_by_items_that_went(tmp_path, unindexed):
         with contextlib.closing(sqlite3.connect(path)) as connection:
             assert connection.execute("SELECT count(*) FROM crossthread_texts").fetchone() == (0,)
             assert connection.execute("SELECT count(*) FROM crossthread_words('s* OR t*')").fetchone() == (0,)
+
+
+# Choices
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("disk", 2), ("process", 1)])
+def test_durability_is_what_the_commits_wait_for(tmp_path, durability, synchronous):
+    with MemoryStore(tmp_path / "agent.db", durability=durability) as store:
+        connection = store._engine._pool.borrow()
+        assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        store._engine._pool.give_back(connection)
+
+
+def test_a_put_outlives_a_killed_process_whatever_the_durability(tmp_path):
+    code = """
+        import os, sys
+        from crossthread import MemoryStore
+        store = MemoryStore(sys.argv[1], durability="process")
+        for i in range(50):
+            store.put(("n",), str(i), {"i": i})
+        print("written", flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    path = tmp_path / "agent.db"
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), path], capture_output=True, text=True)
+    assert done.stdout == "written\n"
+    with MemoryStore(path) as store:
+        assert store.count(("n",)) == 50
+
+
+@pytest.mark.parametrize("durability", ["fast", None, True, "Disk"])
+def test_an_unknown_durability_is_refused(tmp_path, durability):
+    with pytest.raises(ConfigurationError, match="durability must be 'disk' or 'process'"):
+        MemoryStore(tmp_path / "agent.db", durability=durability)
+
+
+def test_filters_on_fields_with_an_index_read_no_other_items(tmp_path):
+    with MemoryStore(tmp_path / "agent.db", index={"filter_fields": ["kind", "user.plan", 'o"dd']}) as store:
+        store.batch([PutOp(("u", str(i % 9)), str(i), {"kind": f"k{i % 50}", "user": {"plan": i}}) for i in range(500)])
+        assert store.count(("u",), filter={"kind": "k7"}) == 10
+        assert [hit.key for hit in store.search((), filter={"user.plan": {"$gt": 497}})] == ["499", "498"]
+        connection = store._engine._pool.borrow()
+        ranking = Ranking(connection, -1, store._engine._dialect, LIMITS, None)
+        where = parse_filter({"kind": "k7"})
+        plans = []
+        connection.set_trace_callback(plans.append)
+        assert len(ranking.matching_ids("u.", where)) == 10
+        connection.set_trace_callback(None)
+        details = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {plans[-1]}")]
+        assert "crossthread_filter_" in details[0]
+        store._engine._pool.give_back(connection)
 
 
 # When the file cannot be written

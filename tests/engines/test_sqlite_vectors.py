@@ -85,3 +85,11 @@ def test_signs_find_what_vectors_find_in_most_cases(tmp_path):
     same = sum(len(set(few) & set(all_)) for few, all_ in zip(*found, strict=True))
     assert same >= 0.95 * 10 * 30
     assert isinstance(engine._resident, resident.Resident)
+
+
+def test_no_memory_at_all_is_enough(tmp_path):
+    with MemoryStore(tmp_path / "agent.db", index={"embed": HashEmbeddings(dims=8), "vector_memory_mb": 0}) as store:
+        for i in range(20):
+            store.put(("u",), str(i), {"text": f"tea {i}"})
+        assert len(store.search(("u",), query="tea 3")) == 10
+        assert store._engine._resident._bytes == 0

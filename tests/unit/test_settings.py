@@ -68,6 +68,27 @@ def test_words_need_no_model():
     assert parse_index({"embed": embed, "hybrid_weight": 1}).hybrid_weight == 1.0
 
 
+def test_memory_for_vectors_is_counted_in_mebibytes():
+    assert parse_index({}).vector_bytes is None
+    assert parse_index({"vector_memory_mb": 0.5}).vector_bytes == 2**19
+    assert parse_index({"vector_memory_mb": 0}).vector_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"vector_memory_mb": -1}, "number of MiB, not -1"),
+        ({"vector_memory_mb": "512"}, "number of MiB, not '512'"),
+        ({"vector_memory_mb": math.nan}, "number of MiB, not nan"),
+        ({"filter_fields": "kind"}, "list of paths"),
+        ({"filter_fields": [3]}, "list of paths"),
+    ],
+)
+def test_settings_of_files_that_make_no_sense_are_refused(config, message):
+    with pytest.raises(ConfigurationError, match=message):
+        parse_index(config)
+
+
 def test_langgraphs_other_keys_are_accepted_and_said_to_do_nothing(caplog):
     with caplog.at_level(logging.WARNING, "crossthread"):
         parse_index({"embed": embed, "distance_type": "l2", "ann_index_config": {"kind": "flat"}})

@@ -129,6 +129,7 @@ class AsyncFunctionEmbedder:
 
 
 def _distinct(documents: list[str], queries: list[str]) -> dict[str, int]:
+    """Return the texts, each with its position; those of either list are distinct already."""
     return {text: position for position, text in enumerate(dict.fromkeys([*documents, *queries]))}
 
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from crossthread._clock import Clock, system_clock
 from crossthread.engines._worker import Worker
-from crossthread.errors import EmbeddingError, IndexMismatchError, StoreClosedError
+from crossthread.errors import ConfigurationError, EmbeddingError, IndexMismatchError, StoreClosedError
 from crossthread.operations.commands import Answer, Batch
+from crossthread.settings import Durability
 
 
 class VectorSpace(NamedTuple):
@@ -63,6 +64,17 @@ def agreed_language(stored: str | None, wanted: str | None, where: str) -> str |
     return stored or wanted
 
 
+class Preferences(NamedTuple):
+    """What a store would like of its engine beside what it keeps; each engine follows what it can."""
+
+    durability: Durability = "disk"
+    """What a put that returned outlives: ``disk``, a power cut; ``process``, the end of the process."""
+    vector_bytes: int | None = None
+    """How much memory searched vectors may take; None: as the engine thinks best."""
+    filter_fields: tuple[str, ...] = ()
+    """Paths that searches filter by, so often that an index pays."""
+
+
 class Engine(ABC):
     """Keeps items and their vectors somewhere, and executes batches on them.
 
@@ -75,6 +87,18 @@ class Engine(ABC):
 
     sets_up_itself: bool = True
     """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
+
+    def prefer(self, preferences: Preferences) -> None:
+        """Take on what a store would like; called before the first `open`.
+
+        Raises:
+            ConfigurationError: The engine has no such choice, and going on without would mislead.
+        """
+        if preferences.durability != "disk":
+            raise ConfigurationError(
+                f"durability={preferences.durability!r} is a choice that only files have; leave it out here. (On a "
+                "PostgreSQL server synchronous_commit, set for the role or database, is what comes near.)"
+            )
 
     @classmethod
     @abstractmethod

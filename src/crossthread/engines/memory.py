@@ -15,7 +15,7 @@ import numpy.typing as npt
 from crossthread import namespaces, ttl, values
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
-from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
+from crossthread.engines.base import BlockingEngine, Preferences, VectorSpace, agreed_language
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -80,6 +80,9 @@ class MemoryEngine(BlockingEngine):
     def from_url(cls, url: str, *, clock: Clock | None = None) -> MemoryEngine:
         """Return a new, empty engine."""
         return cls(clock)
+
+    def prefer(self, preferences: Preferences) -> None:
+        """Nothing here outlives the process, so that every choice is kept."""
 
     def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Take on the vector space and the language; there is nothing else to prepare."""

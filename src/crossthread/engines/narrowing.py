@@ -8,7 +8,7 @@ means the same on every engine, and SQL only saves time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations, pairwise
 from typing import Any, NamedTuple
 
@@ -30,13 +30,15 @@ class Dialect(NamedTuple):
     """How a database reads the column ``value``. Paths are parameters: keys never become part of SQL.
 
     ``text`` and ``number`` are expressions for what stands at a path, each ``?`` being the path; of values of another
-    kind they may make anything that can be compared. ``path`` and ``boolean`` return parameters.
+    kind they may make anything that can be compared. ``path`` and ``boolean`` return parameters. ``indexed`` holds the
+    paths, as ``path`` returns them, that have an index; each with how it is written there in the place of the ``?``.
     """
 
     text: str
     number: str
     path: Callable[[list[str]], Any]
     boolean: Callable[[bool], Any]
+    indexed: Mapping[Any, str] = {}
 
 
 def narrowing(node: Node | None, dialect: Dialect) -> Condition:
@@ -69,25 +71,32 @@ def _on_field(path: Any, node: Node, dialect: Dialect) -> Condition:
             parts = [_equal(path, operand, dialect) for operand in operands]
             return ANY if ANY in parts else _joined(" OR ", parts)
         case Compare(name, operand) if isinstance(operand, str) and UNHOLDABLE.search(operand) is None:
-            return _at(path, dialect.text, f"{_SQL_ORDER[name]} ?", operand)
+            return _at(path, dialect, dialect.text, f"{_SQL_ORDER[name]} ?", operand)
         case Compare(name, operand) if _is_number(operand):
             low, high = _around(operand)
-            return _at(path, dialect.number, f"{_SQL_ORDER[name]} ?", low if name in ("$gt", "$gte") else high)
+            return _at(path, dialect, dialect.number, f"{_SQL_ORDER[name]} ?", low if name in ("$gt", "$gte") else high)
     return ANY
 
 
 def _equal(path: Any, operand: Any, dialect: Dialect) -> Condition:
     if isinstance(operand, str) and UNHOLDABLE.search(operand) is None:
-        return _at(path, dialect.text, "= ?", operand)
+        return _at(path, dialect, dialect.text, "= ?", operand)
     if isinstance(operand, bool):
-        return _at(path, dialect.text, "= ?", dialect.boolean(operand))
+        return _at(path, dialect, dialect.text, "= ?", dialect.boolean(operand))
     if _is_number(operand):
-        return _at(path, dialect.number, "BETWEEN ? AND ?", *_around(operand))
+        return _at(path, dialect, dialect.number, "BETWEEN ? AND ?", *_around(operand))
     return ANY
 
 
-def _at(path: Any, expression: str, condition: str, *operands: Any) -> Condition:
+def _at(path: Any, dialect: Dialect, expression: str, condition: str, *operands: Any) -> Condition:
+    if dialect.indexed and path in dialect.indexed:
+        return f"{expression.replace('?', dialect.indexed[path])} {condition}", operands
     return f"{expression} {condition}", ((path,) * expression.count("?") + operands)
+
+
+def indexable_paths(path: str, dialect: Dialect) -> list[Any]:
+    """Return the paths, as the dialect writes them, that a filter on a dotted path looks at; [] for an odd one."""
+    return [dialect.path(route) for route in _routes(path)]
 
 
 def _around(number: float) -> tuple[float, float]:

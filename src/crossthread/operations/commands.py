@@ -44,7 +44,7 @@ def scored_row(row: Row, hit: Hit | None, terms: dict[str, float], explain: bool
     if hit is None:
         return row
     parts = Parts(hit.semantic, hit.keyword, terms) if explain else None
-    return row._replace(score=hit.score, parts=parts)
+    return Row(*row[:5], hit.score, parts)  # _replace takes three times as long
 
 
 class Get(NamedTuple):

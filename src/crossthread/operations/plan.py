@@ -90,7 +90,7 @@ def make_plan(ops: Iterable[Any], index: IndexSettings | None) -> Plan:
     for op in ops:
         answer: int | None = len(plan.commands)
         if isinstance(op, GetOp):
-            plan.commands.append(_get(op))
+            plan.commands.append(get_command(*op))
         elif isinstance(op, SearchOp):
             _add_search(plan, ModalSearchOp(op), index)
         elif isinstance(op, PutOp):
@@ -114,8 +114,13 @@ def make_plan(ops: Iterable[Any], index: IndexSettings | None) -> Plan:
     return plan
 
 
-def _get(op: GetOp) -> Get:
-    return Get(namespaces.to_text(op.namespace), _key(op.key), bool(op.refresh_ttl))
+def get_command(namespace: Any, key: Any, refresh_ttl: Any) -> Get:
+    """Return the command for a ``GetOp``.
+
+    Raises:
+        InvalidNamespaceError: The namespace breaks a rule.
+    """
+    return Get(namespaces.to_text(namespace), _key(key), bool(refresh_ttl))
 
 
 def _add_search(plan: Plan, op: ModalSearchOp, index: IndexSettings | None) -> None:
@@ -128,27 +133,33 @@ def _add_search(plan: Plan, op: ModalSearchOp, index: IndexSettings | None) -> N
     if min_score is not None and (not isinstance(min_score, (int, float)) or isinstance(min_score, bool)):
         raise InvalidArgumentError(f"min_score must be a number or None, not {min_score!r}.")
     weight = None if op.hybrid_weight is None else checked_weight("hybrid_weight", op.hybrid_weight)
+    mode = (mode or index.mode) if index is not None and query else None
+    if weight is None and index is not None:
+        weight = index.hybrid_weight
+    limit, offset, refresh_ttl = (
+        _count("limit", search.limit),
+        _count("offset", search.offset),
+        bool(search.refresh_ttl),
+    )
+    if mode is not None and index is not None and query:
+        if mode != "keyword":
+            plan.queries[len(plan.commands)] = query
+        if index.rerank is not None and limit:
+            page = RerankedPage(query, index.rerank_first, limit, offset, refresh_ttl)
+            plan.reranked[len(plan.answers)] = page
+            limit, offset, refresh_ttl = min(max(index.rerank_first, offset + limit), _LARGEST), 0, False
     command = Search(
         prefix=namespaces.to_text(search.namespace_prefix, empty_allowed=True),
         where=parse_filter(search.filter),
-        limit=_count("limit", search.limit),
-        offset=_count("offset", search.offset),
-        refresh_ttl=bool(search.refresh_ttl),
+        limit=limit,
+        offset=offset,
+        refresh_ttl=refresh_ttl,
         min_score=min_score,
+        mode=mode,
+        terms=index.language.query(query) if index is not None and query and mode in ("keyword", "hybrid") else (),
+        weight=0.5 if weight is None else weight,
         explain=bool(op.explain),
     )
-    if index is not None and query:
-        mode = mode or index.mode
-        command = command._replace(mode=mode, weight=index.hybrid_weight if weight is None else weight)
-        if mode != "semantic":
-            command = command._replace(terms=index.language.query(query))
-        if mode != "keyword":
-            plan.queries[len(plan.commands)] = query
-        if index.rerank is not None and command.limit:
-            page = RerankedPage(query, index.rerank_first, command.limit, command.offset, command.refresh_ttl)
-            plan.reranked[len(plan.answers)] = page
-            enough = max(index.rerank_first, command.offset + command.limit)
-            command = command._replace(limit=min(enough, _LARGEST), offset=0, refresh_ttl=False)
     plan.commands.append(command)
 
 

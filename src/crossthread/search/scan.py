@@ -16,6 +16,7 @@ from crossthread.search.vectors import Vectors, from_bytes
 
 _SAME = 5e-7  # how far a float32 unit vector's product with itself may be from 1
 _LEAST = float(np.finfo(np.float32).min)  # of what is not minus infinity
+_FEW = 100  # items that Python sorts faster than numpy
 _CHUNK = 4096  # rows rescored at a time: 4096 x 1536 float64 are 50 MB
 
 
@@ -99,16 +100,19 @@ def best(
     else:
         positions = np.flatnonzero(np.isin(block.ids, allowed))
         candidates = positions[contenders(approximate_scores(block, query, positions), count, margin)]
-    scores = exact_scores(block, query, candidates)
-    stamps = block.stamps[candidates]
-    order = np.lexsort((-stamps, -scores))[:count]
-    hits = [
-        Hit(id_, score, stamp, semantic=score)
-        for id_, score, stamp in zip(
-            block.ids[candidates[order]].tolist(), scores[order].tolist(), stamps[order].tolist(), strict=True
-        )
-    ]
+    hits = ranked(block.ids[candidates], block.stamps[candidates], exact_scores(block, query, candidates), count)
     return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
+
+
+def ranked(
+    ids: npt.NDArray[np.int64], stamps: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], count: int
+) -> list[Hit]:
+    """Return the ``count`` best of some items in rank order, their scores being cosines."""
+    if len(ids) > _FEW:
+        order = np.lexsort((-stamps, -scores))[:count]
+        ids, stamps, scores = ids[order], stamps[order], scores[order]
+    found = zip(scores.tolist(), stamps.tolist(), ids.tolist(), strict=True)
+    return [Hit(id_, score, stamp, score) for score, stamp, id_ in sorted(found, reverse=True)[:count]]
 
 
 def rank(hits: list[Hit]) -> list[Hit]:
@@ -167,11 +171,9 @@ def exact_scores(block: Block, query: Vectors, items: npt.NDArray[np.intp]) -> n
 
 def _dots(matrix: Vectors, rows: npt.NDArray[np.intp], query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the dot product of each row with the query, each summed in the same order."""
-    scores = np.empty(len(rows), dtype=np.float64)
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        # A product and a sum along the row, not a matrix product: BLAS sums rows differently by their position.
-        scores[start : start + _CHUNK] = (matrix[part].astype(np.float64) * query).sum(axis=1)
+    # A product and a sum along the row, not a matrix product: BLAS sums rows differently by their position.
+    parts = [(matrix[rows[start : start + _CHUNK]] * query).sum(axis=1) for start in range(0, len(rows), _CHUNK)]
+    scores: npt.NDArray[np.float64] = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
     # The same direction scores exactly 1, although float32 rounded the two vectors; adding 0.0 turns -0.0 into 0.0.
     same = np.abs(scores) > 1.0 - _SAME
     if same.any():

@@ -59,25 +59,26 @@ def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
                 f"The embedder returned a vector of {got} where {wanted or 'at least 1'} were expected."
             )
     if len(rows) == 1:
-        return _units(rows[0].reshape(1, -1).astype(np.float64, copy=False), 0).astype(np.float32)
+        return _units([rows[0].astype(np.float64, copy=False)], 0).astype(np.float32)
     matrix = np.empty((len(rows), wanted), dtype=np.float32)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[start : start + _ROWS_AT_ONCE]
-        matrix[start : start + len(part)] = _units(np.stack(part).astype(np.float64, copy=False), start)
+        part = [row.astype(np.float64, copy=False) for row in rows[start : start + _ROWS_AT_ONCE]]
+        matrix[start : start + len(part)] = _units(part, start)
     return matrix
 
 
-def _units(wide: npt.NDArray[np.float64], first: int) -> npt.NDArray[np.float64]:
+def _units(wide: list[npt.NDArray[np.float64]], first: int) -> npt.NDArray[np.float64]:
     """Return rows divided by their lengths; ``first`` is the number of the first one.
 
-    Each row is summed by itself and always in the same order, so that equal embeddings give equal vectors whether they
-    come alone or with others.
+    Each length is computed by itself and always in the same way, so that equal embeddings give equal vectors whether
+    they come alone or with others.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # taken care of below
-        squares = (wide * wide).sum(axis=1)
-    safe = (squares > _SAFE) & (squares < math.inf)
-    if safe.all():
-        found: npt.NDArray[np.float64] = wide / np.sqrt(squares)[:, np.newaxis]
+    with np.errstate(over="ignore"):  # taken care of below
+        squares = [float(row.dot(row)) for row in wide]
+    if all(_SAFE < square < math.inf for square in squares):  # which also finds what is no number
+        if len(wide) == 1:
+            return (wide[0] / math.sqrt(squares[0])).reshape(1, -1)
+        found: npt.NDArray[np.float64] = np.stack(wide) / np.sqrt(squares)[:, np.newaxis]
         return found
     return np.stack([_unit(row, first + number) for number, row in enumerate(wide)])
 
@@ -93,10 +94,10 @@ def _unit(wide: npt.NDArray[np.float64], position: int) -> npt.NDArray[np.float6
     if largest == 0:
         return wide
     with np.errstate(over="ignore"):
-        square = float((wide * wide).sum())
+        square = float(wide.dot(wide))
     if not _SAFE < square < math.inf:
         wide = wide / largest  # brings the squares back
-        square = float((wide * wide).sum())
+        square = float(wide.dot(wide))
     return wide / math.sqrt(square)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from crossthread.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from crossthread.settings import Durability
 
 OLDEST = (3, 38, 0)  # the first release with JSON functions in every build; RETURNING came with 3.35
 BUSY_SECONDS = 30.0
@@ -71,7 +72,7 @@ def is_read_only(path: Path) -> bool:
     return path.exists() and not os.access(path, os.W_OK)
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, durability: Durability = "disk") -> sqlite3.Connection:
     """Open a connection with every setting of the engine; transactions are begun and ended by hand.
 
     Raises:
@@ -92,7 +93,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             cached_statements=256,
         )
         try:
-            for setting in (_sync_every_commit, _keep_pages, _bound_the_log):
+            for setting in (_SYNCS[durability], _keep_pages, _bound_the_log):
                 setting(connection)
         except BaseException:
             connection.close()
@@ -111,6 +112,17 @@ def _read_only_uri(path: Path) -> str:
 def _sync_every_commit(connection: sqlite3.Connection) -> None:
     """Wait for the disk at every commit: what put() has returned from survives a power cut."""
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _sync_now_and_then(connection: sqlite3.Connection) -> None:
+    """Wait for the disk when the log is copied into the file: a power cut may cost the last commits, not half a one."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+_SYNCS: dict[Durability, Callable[[sqlite3.Connection], None]] = {
+    "disk": _sync_every_commit,
+    "process": _sync_now_and_then,
+}
 
 
 def _keep_pages(connection: sqlite3.Connection) -> None:

@@ -6,6 +6,7 @@ holds the lock carries out everything that waits, so that one wait for the disk 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sqlite3
@@ -18,8 +19,9 @@ from typing import Any
 
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
-from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
+from crossthread.engines.base import BlockingEngine, Preferences, VectorSpace, agreed_language
 from crossthread.engines.migrations import load_migrations, pending
+from crossthread.engines.narrowing import indexable_paths
 from crossthread.engines.sqlite import connection as sqlite
 from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.commits import Commits, Entry
@@ -58,6 +60,7 @@ class SQLiteEngine(BlockingEngine):
         self.path = Path(os.path.abspath(path))
         self._named: str | None = None
         self._limits = limits
+        self._dialect = queries.DIALECT
         self._resident = Resident(limits)
         self._recent = indexes.RecentTexts()
         self._unindexed = -1  # how many changes the indexes have not been told of; -1: not counted yet
@@ -82,6 +85,16 @@ class SQLiteEngine(BlockingEngine):
             )
         return cls(rest[1:], clock=clock)
 
+    def prefer(self, preferences: Preferences) -> None:
+        """Take on how durable commits are, how much memory vectors may take, and what has an index for filters."""
+        self._pool.durability = preferences.durability
+        if preferences.vector_bytes is not None:
+            self._limits = self._limits._replace(vector_bytes=preferences.vector_bytes)
+            self._resident = Resident(self._limits)
+        paths = [path for field in preferences.filter_fields for path in indexable_paths(field, queries.DIALECT)]
+        literals = {path: "'" + path.replace("'", "''") + "'" for path in paths}
+        self._dialect = queries.DIALECT._replace(indexed=literals)
+
     def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Create or migrate the file, and check that its vectors are of this space."""
         self.check_open()
@@ -96,6 +109,7 @@ class SQLiteEngine(BlockingEngine):
                     self._migrate(connection)
                     stored = read_state(connection).space
                     self._agree_on_language(connection, language)
+                    self._index_filters(connection)
             finally:
                 self._pool.give_back(connection)
             wanted = space or VectorSpace()
@@ -148,6 +162,15 @@ class SQLiteEngine(BlockingEngine):
         finally:
             _roll_back(connection)
 
+    def _index_filters(self, connection: sqlite3.Connection) -> None:
+        """Make the indexes that are asked for, where they are not there yet."""
+        for path in self._dialect.indexed:
+            name = f"crossthread_filter_{hashlib.blake2b(path.encode(), digest_size=8).hexdigest()}"
+            if self._pool.read_only or connection.execute(queries.HAS_INDEX, (name,)).fetchone()[0]:
+                continue
+            logger.info("Making an index for filters on %s in %s", path, self.path)
+            connection.execute(queries.create_filter_index(path, name=name))
+
     def _missing(self, connection: sqlite3.Connection, steps: list[Any]) -> list[Any]:
         (exists,) = connection.execute(queries.HAS_STATE).fetchone()
         version = connection.execute(queries.SCHEMA_VERSION).fetchone()[0] if exists else 0
@@ -176,6 +199,11 @@ class SQLiteEngine(BlockingEngine):
 
     # Running batches
 
+    def run(self, batch: Batch) -> list[Answer]:
+        """Execute a batch in this thread."""
+        self.check_open()
+        return super().run(batch) if batch.writes else self._read(batch)
+
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute batches: each read by itself, all writes in as few commits as can be."""
         if batches[0].writes:
@@ -203,16 +231,25 @@ class SQLiteEngine(BlockingEngine):
     def _read_snapshot(self, connection: sqlite3.Connection, batch: Batch) -> tuple[Reader, list[Answer]]:
         for _ in range(_FRESH_STARTS):
             # What is in memory may be of a later commit than what a transaction sees: then another one is begun.
-            reader = Reader(connection, self.clock(), batch.omit_expired, self._limits, self._resident, self._recent)
+            reader = self._reader(connection, batch, self._resident)
             with suppress(Outdated):
                 return reader, self._answers(reader, batch)
-        reader = Reader(connection, self.clock(), batch.omit_expired, self._limits)
+        reader = self._reader(connection, batch, None)
         return reader, self._answers(reader, batch)
+
+    def _reader(self, connection: sqlite3.Connection, batch: Batch, resident: Resident | None) -> Reader:
+        now = self.clock()
+        return Reader(connection, now, batch.omit_expired, self._dialect, self._limits, resident, self._recent)
 
     @staticmethod
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
-        if len(batch.commands) == 1 and not hasattr(batch.commands[0], "limit"):
-            return [reader.answer(batch.commands[0])]  # one statement sees one state by itself
+        if len(batch.commands) == 1:
+            (command,) = batch.commands
+            if not hasattr(command, "limit"):
+                return [reader.answer(command)]  # one statement sees one state by itself
+            answer = reader.answer_in_memory(command)
+            if answer is not None:
+                return [answer]
         reader.connection.execute("BEGIN")
         try:
             answers = [reader.answer(command) for command in batch.commands]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crossthread.engines.sqlite.connection import connect
 from crossthread.errors import StoreClosedError
+from crossthread.settings import Durability
 
 
 class ConnectionPool:
@@ -22,6 +23,8 @@ class ConnectionPool:
         self.path = path
         self.read_only = False
         """Whether connections are opened for reading only; set before the first is lent."""
+        self.durability: Durability = "disk"
+        """What a commit outlives; set before the first is lent."""
         self._idle: deque[sqlite3.Connection] = deque()
         self._lock = threading.Condition()
         self._open = 0
@@ -40,7 +43,7 @@ class ConnectionPool:
                 raise StoreClosedError("This store is closed; open a new one to go on.")
             self._open += 1
         try:
-            return connect(self.path, read_only=self.read_only)
+            return connect(self.path, read_only=self.read_only, durability=self.durability)
         except BaseException:
             self._lost()
             raise

@@ -18,6 +18,15 @@ DIALECT = Dialect(
     boolean=int,
 )
 
+
+def create_filter_index(path: str, *, name: str) -> str:
+    """Return the statement that makes an index for filters on a path of `DIALECT`."""
+    at = path.replace("'", "''")
+    return (
+        f"CREATE INDEX IF NOT EXISTS {name} ON crossthread_items (json_extract(value, '{at}'), namespace, updated_at)"
+    )
+
+
 STATE = """
 SELECT coalesce((SELECT max(number) FROM crossthread_erased), 0),
        coalesce((SELECT max(updated_at) FROM crossthread_items), 0),
@@ -32,6 +41,8 @@ SET_LANGUAGE = "UPDATE crossthread_state SET language = ?"
 SCHEMA_VERSION = "SELECT schema_version FROM crossthread_state"
 
 HAS_STATE = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'crossthread_state')"
+
+HAS_INDEX = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?)"
 
 SET_SCHEMA_VERSION = "UPDATE crossthread_state SET schema_version = ?"
 

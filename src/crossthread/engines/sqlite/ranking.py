@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from crossthread import values
-from crossthread.engines.narrowing import narrowing
+from crossthread.engines.narrowing import Dialect, narrowing
 from crossthread.engines.sqlite import queries, words
 from crossthread.engines.sqlite.limits import Limits
-from crossthread.engines.sqlite.resident import Resident
+from crossthread.engines.sqlite.resident import Entry, Resident
 from crossthread.engines.sqlite.state import State, read_state
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
@@ -48,18 +48,27 @@ class Ranking:
     Args:
         connection: The connection to read on.
         horizon: What expires until this microsecond is gone.
+        dialect: How filters are written.
         limits: From where on it works in another way.
         resident: Vectors read before; None to read past them.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, horizon: int, limits: Limits, resident: Resident | None = None
+        self,
+        connection: sqlite3.Connection,
+        horizon: int,
+        dialect: Dialect,
+        limits: Limits,
+        resident: Resident | None,
     ) -> None:
         self.connection = connection
         self.horizon = horizon
+        self.dialect = dialect
         self.limits = limits
         self.resident = resident
         self._state: State | None = None
+        self.entry: Entry | None = None
+        """What was searched, if it is in memory."""
 
     def best(self, command: Search) -> tuple[list[scan.Hit], dict[int, dict[str, float]]]:
         """Return the hits of a page in rank order, and where asked what the terms of each add to its score."""
@@ -81,10 +90,24 @@ class Ranking:
             return hits, {}
         return hits, keyword.explained(postings, corpus, command.terms, [hit.id for hit in hits])
 
+    def best_in_memory(self, command: Search) -> list[scan.Hit] | None:
+        """Return the hits of a page if nothing but the present state must be read for it; None otherwise."""
+        if command.mode != "semantic" or command.where is not None or self.resident is None:
+            return None
+        state = self._read_state()
+        entry = self.resident.peek(command.prefix, state.version)
+        if entry is None or entry.expires or not isinstance(entry.vectors, scan.Block):
+            return None
+        query = cast(Vectors, command.vector)
+        state.space.admit(query.size)
+        self.entry = entry
+        count = command.offset + command.limit
+        return scan.best(entry.vectors, query, count, min_score=command.min_score)[command.offset :]
+
     def matching_ids(self, prefix: str, where: Node) -> Ids:
         """Return the live items below a prefix that satisfy a filter."""
         scope, parameters = queries.below(prefix)
-        extra, values_ = narrowing(where, queries.DIALECT)
+        extra, values_ = narrowing(where, self.dialect)
         found = self.connection.execute(queries.values_below(scope, extra), (*parameters, self.horizon, *values_))
         return np.array([id_ for id_, value in found if matches(where, values.decode(value))], dtype=np.int64)
 
@@ -113,7 +136,9 @@ class Ranking:
             return _Chosen(lambda: (), None)
         dims = state.dims
         state.space.admit(cast(Vectors, command.vector).size)
-        entry = self.resident.find(self.connection, command.prefix, state, dims) if self.resident is not None else None
+        if self.resident is not None and self.entry is None:
+            self.entry = self.resident.find(self.connection, command.prefix, state, dims)
+        entry = self.entry
         if entry is None:
             return _Chosen(lambda: self._read_parts(command.prefix, matching, dims), None)
         vectors = entry.vectors

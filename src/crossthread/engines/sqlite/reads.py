@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from crossthread import namespaces, values
 from crossthread.embedding.extract import HASH_BYTES
-from crossthread.engines.narrowing import narrowing
+from crossthread.engines.narrowing import Dialect, narrowing
 from crossthread.engines.sqlite import indexes, queries
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.ranking import ALWAYS, Ranking
-from crossthread.engines.sqlite.resident import Resident
+from crossthread.engines.sqlite.resident import Entry, Resident
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -49,6 +49,7 @@ class Reader:
         connection: The connection to read on.
         now: The present in microseconds.
         omit_expired: Whether expired items are gone.
+        dialect: How filters are written, where there are indexes for some.
         limits: From where on searches work in another way.
         resident: Vectors read before; None to read past them.
         recent: Texts that the index has not been told of; None where nobody asks for texts.
@@ -59,12 +60,14 @@ class Reader:
         connection: sqlite3.Connection,
         now: int,
         omit_expired: bool,
+        dialect: Dialect = queries.DIALECT,
         limits: Limits = LIMITS,
         resident: Resident | None = None,
         recent: indexes.RecentTexts | None = None,
     ) -> None:
         self.connection = connection
         self.horizon = now if omit_expired else ALWAYS
+        self.dialect = dialect
         self.limits = limits
         self.resident = resident
         self.recent = recent
@@ -107,7 +110,7 @@ class Reader:
     def count(self, prefix: str, where: Node | None) -> int:
         """Return how many live items match."""
         if where is not None:
-            return len(Ranking(self.connection, self.horizon, self.limits).matching_ids(prefix, where))
+            return len(self._ranking(None).matching_ids(prefix, where))
         scope, parameters = queries.below(prefix)
         number: int = self.connection.execute(queries.count_below(scope), (*parameters, self.horizon)).fetchone()[0]
         return number
@@ -145,7 +148,7 @@ class Reader:
 
     def _newest(self, command: Search) -> list[Row]:
         scope, parameters = self._scope(command.prefix)
-        extra, values_ = narrowing(command.where, queries.DIALECT)
+        extra, values_ = narrowing(command.where, self.dialect)
         sql = queries.newest_first(scope, extra, paged=command.where is None)
         parameters = (*parameters, self.horizon, *values_)
         if command.where is None:
@@ -166,12 +169,38 @@ class Reader:
         cursor.close()  # an unfinished statement would keep the transaction open
         return rows
 
+    def answer_in_memory(self, command: Command) -> list[Row] | None:
+        """Answer a search for which hardly anything must be read, outside of any transaction; None for any other.
+
+        What a row says never changes, and it is there as long as the item is; so whoever finds all rows of the hits has
+        seen the state in which they were the best.
+        """
+        if not isinstance(command, Search) or not command.limit:
+            return None
+        ranking = self._ranking(self.resident)
+        hits = ranking.best_in_memory(command)
+        if hits is None:
+            return None
+        rows = self._rows(hits, ranking.entry, command.prefix)
+        if len(rows) < len({hit.id for hit in hits}):
+            return None
+        return self._scored(command, hits, rows, {})
+
+    def _ranking(self, resident: Resident | None) -> Ranking:
+        return Ranking(self.connection, self.horizon, self.dialect, self.limits, resident)
+
     def _best(self, command: Search) -> list[Row]:
-        hits, terms = Ranking(self.connection, self.horizon, self.limits, self.resident).best(command)
-        return [
-            scored_row(row, hit, terms.get(hit.id, {}), command.explain)
-            for row, hit in zip(self._rows(hits, command.refresh_ttl), hits, strict=True)
-        ]
+        ranking = self._ranking(self.resident)
+        hits, terms = ranking.best(command)
+        return self._scored(command, hits, self._rows(hits, ranking.entry, command.prefix), terms)
+
+    def _scored(
+        self, command: Search, hits: list[scan.Hit], rows: dict[int, Any], terms: dict[int, dict[str, float]]
+    ) -> list[Row]:
+        if not command.explain:
+            return [self._row(rows[hit.id], command.refresh_ttl, hit.score) for hit in hits]
+        found = [(self._row(rows[hit.id], command.refresh_ttl), hit, terms.get(hit.id, {})) for hit in hits]
+        return [scored_row(row, hit, own, explain=True) for row, hit, own in found]
 
     def _scope(self, prefix: str) -> tuple[str, tuple[Any, ...]]:
         """Return the condition for a prefix; one that covers a single namespace can use the index by time."""
@@ -181,15 +210,20 @@ class Reader:
                 return "namespace = ?", (first,)
         return queries.below(prefix)
 
-    def _rows(self, hits: list[scan.Hit], refresh_ttl: bool) -> list[Row]:
-        if not hits:
-            return []
-        found = self.connection.execute(queries.ROWS, (json.dumps([hit.id for hit in hits]),)).fetchall()
-        by_time = {one[4]: one for one in found}
-        return [self._row(by_time[hit.id], refresh_ttl) for hit in hits]
+    def _rows(self, hits: list[scan.Hit], entry: Entry | None, prefix: str) -> dict[int, Any]:
+        """Return the rows of hits by their ids, as far as they are there."""
+        known = {} if entry is None else entry.rows.by_time
+        rows = {hit.id: row for hit in hits if (row := known.get(hit.id)) is not None}
+        missing = [hit.id for hit in hits if hit.id not in rows]
+        if missing:
+            found = self.connection.execute(queries.ROWS, (json.dumps(missing),)).fetchall()
+            rows.update((row[4], row) for row in found)
+            if entry is not None and self.resident is not None:
+                self.resident.remember(prefix, entry, found)
+        return rows
 
-    def _row(self, found: Any, refresh_ttl: bool) -> Row:
+    def _row(self, found: Any, refresh_ttl: bool, score: float | None = None) -> Row:
         namespace, key, value, created_at, updated_at, ttl_minutes = found
         if refresh_ttl and ttl_minutes is not None:
             self.renewals.append(Renewal(updated_at, ttl_minutes))
-        return Row(namespace, key, value, created_at, updated_at)
+        return Row(namespace, key, value, created_at, updated_at, score)

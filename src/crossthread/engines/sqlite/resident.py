@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ from crossthread.search import scan, signs
 logger = logging.getLogger("crossthread")
 
 _ROWS_AT_ONCE = 8192
+_ROW_BYTES = 800  # of a row without its value
+_ROWS_SHARE = 16  # the rows of an entry may take a sixteenth of the budget
 _LOGGED_ITEMS = 100_000
 _FILLED = 8 / 9  # of the budget when an entry is read: it has room to grow by an eighth
 _SMALL_SHARE = 8  # an entry of less than an eighth of the budget is quickly read again
@@ -40,6 +42,20 @@ class Outdated(Exception):  # noqa: N818 - never reaches a caller: its transacti
     """A transaction sees an older commit than what is in memory."""
 
 
+class Rows:
+    """Rows of items that searches found lately, by time: what a row says never changes."""
+
+    def __init__(self) -> None:
+        self.by_time: dict[int, Any] = {}
+        self.nbytes = 0
+
+    def add(self, rows: Iterable[Any]) -> None:
+        """Take in rows of `queries.ROWS`."""
+        for row in rows:
+            if self.by_time.setdefault(row[4], row) is row:
+                self.nbytes += _ROW_BYTES + 4 * len(row[2])
+
+
 class Entry(NamedTuple):
     """What lies below a prefix."""
 
@@ -49,6 +65,8 @@ class Entry(NamedTuple):
     """Whether any of the items has a time to live."""
     listed: frozenset[int] | None
     """The times of all items, those without vectors too; None where there are too many to list."""
+    rows: Rows
+    """Those of its items that were found."""
 
 
 class Resident:
@@ -65,6 +83,29 @@ class Resident:
         self._bytes = 0
         # One thread reads or changes an entry at a time; others who want it wait for what it makes.
         self._busy: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+
+    def peek(self, prefix: str, version: Version) -> Entry | None:
+        """Return what lies below a prefix if it is in memory, as of this version."""
+        with self._lock:
+            entry = self._entries.get(prefix)
+            if entry is None or entry.version != version:
+                return None
+            self._entries.move_to_end(prefix)
+            return entry
+
+    def remember(self, prefix: str, entry: Entry, rows: list[Any]) -> None:
+        """Keep rows that a search has found in an entry."""
+        with self._lock:
+            kept = self._entries.get(prefix)
+            if kept is None or kept.rows is not entry.rows:
+                return
+            before = entry.rows.nbytes
+            if before > self.limits.vector_bytes / _ROWS_SHARE:
+                entry.rows.by_time.clear()
+                entry.rows.nbytes = 0
+            entry.rows.add(rows)
+            self._bytes += entry.rows.nbytes - before
+            self._make_room()
 
     def find(self, connection: sqlite3.Connection, prefix: str, state: State, dims: int) -> Entry | None:
         """Return what lies below a prefix as of the state that a transaction sees; None: too much to keep.
@@ -123,7 +164,9 @@ def _size(entry: Entry) -> int:
     vectors = entry.vectors
     arrays: Sequence[Any] = vectors.columns if isinstance(vectors, signs.Signs) else (vectors.matrix, vectors.starts)
     listed = 0 if entry.listed is None else 64 * len(entry.listed)
-    return sum(_whole(array).nbytes for array in (vectors.ids, *arrays) if array is not None) + listed
+    return (
+        sum(_whole(array).nbytes for array in (vectors.ids, *arrays) if array is not None) + listed + entry.rows.nbytes
+    )
 
 
 class _Loader:
@@ -172,7 +215,7 @@ class _Loader:
                     return None
                 vectors = _as_signs(vectors)
         is_listed = total <= self.limits.listed_items
-        return Entry(self.state.version, vectors, expires, frozenset(listed) if is_listed else None)
+        return Entry(self.state.version, vectors, expires, frozenset(listed) if is_listed else None, Rows())
 
     def follow(self, entry: Entry) -> Entry | None:
         """Return an entry brought up to date; None: it is easier to read it again."""
@@ -194,6 +237,7 @@ class _Loader:
             if vectors.hidden is not None and len(vectors.hidden) > len(vectors.ids) / 2:
                 return None
             present = frozenset(times)
+            entry = entry._replace(rows=Rows())
         if new:
             items = self.connection.execute(queries.VECTORS_OF, (json.dumps(new),)).fetchall()
             entry = entry._replace(expires=entry.expires or any(item[1] for item in items))
@@ -216,7 +260,7 @@ class _Loader:
         while items := cursor.fetchmany(_ROWS_AT_ONCE):
             expires = expires or any(item[1] for item in items)
             vectors = self._with(vectors, items)
-        followed = Entry(self.state.version, vectors, expires, None)
+        followed = Entry(self.state.version, vectors, expires, None, Rows() if count else entry.rows)
         return followed if _size(followed) <= self.limits.vector_bytes else None
 
     def _with(
