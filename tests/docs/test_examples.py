@@ -31,6 +31,8 @@ SAID = {
     "13_agent_middleware": ["Your name is Ada.", "I don't know your name yet."],
     "14_typed_memories": ["as always, pizza with olives", "'old' does not fit: topic: Field required"],
     "15_threads": ["monday: ada has", "-- what if --", "3 in the basket", "1 in the basket"],
+    "16_forget_a_person": ["erased 2 memories and the threads friday, monday; complete: True"],
+    "17_deployment": ["chat: My cat is called Turing.", "found: ['I live in Rome.']"],
 }
 
 
