@@ -33,9 +33,8 @@ say("I like pizza.", thread="tuesday", user="bob")
 assert files_with("Marylebone")
 
 report = memory.forget_user("ada@example.com", scope=SCOPE, threads={"user_id": "ada@example.com"})
-print(
-    f"erased {report.memories} memories and the threads {', '.join(sorted(report.threads))}; complete: {report.is_complete}"
-)
+threads = ", ".join(sorted(report.threads))
+print(f"erased {report.memories} memories and the threads {threads}; complete: {report.is_complete}")
 assert (report.memories, sorted(report.threads)) == (2, ["friday", "monday"])
 
 for word in ("Turing", "turing", "Marylebone", "ada@example"):

@@ -66,8 +66,8 @@ async def checkpointer() -> AsyncIterator[BaseCheckpointSaver[str]]:
 def _open_store(environment: Mapping[str, str]) -> MemoryStore:
     _warn_of_unknown(environment)
     url = _url(environment, "URL")
-    index, ttl = _read(environment, _INDEX), _read(environment, _TTL)
-    return MemoryStore(url, index=cast(IndexConfig, index) or None, ttl=cast(TTLConfig, ttl) or None)
+    index, ttl, others = (_read(environment, readers) for readers in (_INDEX, _TTL, _OTHERS))
+    return MemoryStore(url, index=cast(IndexConfig, index) or None, ttl=cast(TTLConfig, ttl) or None, **others)
 
 
 def _open_checkpointer(environment: Mapping[str, str]) -> SharedSaver:
@@ -136,6 +136,8 @@ _INDEX: dict[str, Callable[[str], Any]] = {
     "mode": str,
     "language": str,
     "hybrid_weight": float,
+    "vector_memory_mb": float,
+    "filter_fields": _names,
     "model": str,
 }
 
@@ -146,7 +148,9 @@ _TTL: dict[str, Callable[[str], Any]] = {
     "omit_expired": _truth,
 }
 
-_KNOWN = {_PREFIX + name.upper() for name in ("url", "checkpoint_url", *_INDEX, *_TTL)}
+_OTHERS: dict[str, Callable[[str], Any]] = {"durability": str}
+
+_KNOWN = {_PREFIX + name.upper() for name in ("url", "checkpoint_url", *_INDEX, *_TTL, *_OTHERS)}
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:

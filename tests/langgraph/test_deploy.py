@@ -233,6 +233,9 @@ def test_settings_come_from_the_environment(clean):
         "MODE": "hybrid",
         "LANGUAGE": "german",
         "HYBRID_WEIGHT": "0.25",
+        "FILTER_FIELDS": "owner,kind",
+        "VECTOR_MEMORY_MB": "64",
+        "DURABILITY": "process",
         "DEFAULT_TTL": "1.5",
         "REFRESH_ON_READ": "false",
         "OMIT_EXPIRED": "True",
@@ -245,6 +248,8 @@ def test_settings_come_from_the_environment(clean):
         "mode": "hybrid",
         "language": "german",
         "hybrid_weight": 0.25,
+        "filter_fields": ["owner", "kind"],
+        "vector_memory_mb": 64.0,
     }
     assert store.ttl_config["default_ttl"] == 1.5
     assert store.ttl_config["refresh_on_read"] is False
@@ -307,6 +312,7 @@ def test_a_place_that_lasts_is_needed(clean, path, url):
         ("EMBED", "./src/embed.py:embed", "name the module"),
         ("EMBED", "nobody:model", "nobody:model"),
         ("MODE", "magic", "magic"),
+        ("DURABILITY", "magic", "durability"),
         ("SWEEP_INTERVAL_MINUTES", "-1", "sweep_interval_minutes"),
     ],
 )

@@ -377,6 +377,19 @@ def test_forgetting_inside_of_another_users_run():
     assert memory.store.count(("memories", "admin")) == 1
 
 
+def test_indexes_of_fields_are_rewritten_too(tmp_path):
+    index = {"filter_fields": ["text", "deep.text"]}
+    with MemoryStore(tmp_path / "agent.db", index=index, durability="process") as store:
+        for n in range(200):
+            store.put(("memories", "ada"), str(n % 90), {"text": f"zqtext{n}ada", "deep": {"text": f"zqdeep{n}ada"}})
+            store.put(("memories", "bob"), str(n), {"text": f"text{n}"})
+        needles = [b"zqtext", b"zqdeep"]
+        assert len({needle for _, needle in found_in(tmp_path, needles)}) == 2
+        assert Memory(store=store).forget_user("ada", scope=SCOPE).is_complete
+        assert found_in(tmp_path, needles) == []
+        assert [item.key for item in store.search((), filter={"text": "text7"})] == ["7"]
+
+
 @pytest.mark.parametrize("unindexed", [7, 1000])
 def test_random_lives_leave_nothing(tmp_path, unindexed):
     """Whatever happened to a user's memories before: puts, updates, deletes, in any order and any size."""

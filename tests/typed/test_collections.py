@@ -419,6 +419,41 @@ def test_what_makes_an_instance_is_stored_as_one(store):
     assert ada.get(key) == Preference(topic="pizza")
 
 
+class Preferred(Preference):
+    """A subclass with more in it."""
+
+    strength: int = 3
+
+
+class Renamed(Preference):
+    """A subclass with nothing more."""
+
+
+class Computed(BaseModel):
+    """A model that writes more than it reads."""
+
+    model_config = ConfigDict(extra="forbid")
+    topic: str
+
+    @pydantic.computed_field
+    def length(self) -> int:
+        return len(self.topic)
+
+
+def test_no_field_is_lost_without_a_word(store):
+    ada = preferences(store)
+    with pytest.raises(InvalidValueError, match="strength"):
+        ada.add(Preferred(topic="pizza"))
+    assert ada.get(ada.add(Renamed(topic="pizza"))) == Preference(topic="pizza")
+
+
+def test_what_is_computed_is_not_stored(store):
+    ada = preferences(store, Computed)
+    key = ada.add(Computed(topic="pizza"))
+    assert ada.get(key).length == 5
+    assert store.get(("memories", "ada", "preferences"), key).value == {"topic": "pizza"}
+
+
 def stored(store, key, value):
     store.put(("memories", "ada", "preferences"), key, value)
 

@@ -31,6 +31,7 @@ class Codec(Generic[ModelT]):
     """
 
     def __init__(self, model: Any, version: int | None, upgrade: Upgrade | None) -> None:
+        self._model = model
         self.name = getattr(model, "__qualname__", None) or str(model)
         try:
             self._adapter: TypeAdapter[ModelT] = _adapter(model)
@@ -58,7 +59,11 @@ class Codec(Generic[ModelT]):
         """
         try:
             checked = self._adapter.validate_python(instance)
-            value = self._adapter.dump_python(checked, mode="json", by_alias=False, warnings=False)
+        except ValidationError as error:
+            raise InvalidValueError(f"This is no {self.name}: {reason_of(error)}.") from error
+        self._refuse_more(checked)
+        try:
+            value = self._adapter.dump_python(checked, mode="json", by_alias=False, round_trip=True, warnings=False)
             if isinstance(value, dict):
                 self._validated(value)  # an instance may have been changed since it was validated
         except ValidationError as error:
@@ -73,6 +78,15 @@ class Codec(Generic[ModelT]):
         if VERSION_KEY in value:
             raise InvalidValueError(f"{VERSION_KEY!r} is where the model's version is kept; name the field otherwise.")
         return value if self.version is None else {**value, VERSION_KEY: self.version}
+
+    def _refuse_more(self, instance: Any) -> None:
+        """Refuse an instance of a subclass that has more fields: they would be left out without a word."""
+        more = _names(type(instance)) - _names(self._model)
+        if more and isinstance(self._model, type) and isinstance(instance, self._model):
+            raise InvalidValueError(
+                f"{type(instance).__qualname__} has fields that {self.name} has not, and they would be lost: "
+                f"{', '.join(sorted(more))}. Keep it in a collection of its own, or of a union of both."
+            )
 
     def decode(self, key: str, value: Any) -> ModelT:
         """Return the instance that a stored value stands for.
@@ -101,6 +115,11 @@ class Codec(Generic[ModelT]):
     def _validated(self, value: Any) -> ModelT:
         # As JSON, in which a strict model takes a string for a date, and a list for a set or a tuple.
         return self._adapter.validate_json(json.dumps(value), by_alias=True, by_name=True)
+
+
+def _names(model: Any) -> set[str]:
+    found: dict[str, Any] = getattr(model, "__pydantic_fields__", None) or getattr(model, "__dataclass_fields__", {})
+    return set(found)
 
 
 def _adapter(model: Any) -> TypeAdapter[Any]:
