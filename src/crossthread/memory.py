@@ -190,9 +190,9 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
         """Erase a person: what a scope holds of them, their threads, and what deleting leaves in the file.
 
         No run of theirs should be going on. Where memories or threads are in a SQLite file, it is rewritten in the end,
-        so that no byte of what was erased can be found in it, in older versions of a memory neither; this takes about
-        as long as copying the file, and needs as much free space twice. Other places keep what they keep, and the
-        report says so.
+        so that no byte of what was erased can be found in it, in older versions of a memory neither; its size decides
+        how long this takes, and there must be room for it twice more. Other places keep what they keep, and the report
+        says so.
 
         Args:
             user: The user's id, as the scope's field gets it; or the ids of all fields, by name, where it has several.

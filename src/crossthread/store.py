@@ -371,9 +371,9 @@ class MemoryStore(Closing, BaseStore):
         """Make the bytes of what was deleted disappear from where the memories are kept.
 
         No call finds what was deleted, but its bytes may still be in a file: in free pages, in older versions of
-        values, in the write-ahead log, in the index of words. A SQLite file is rewritten; it takes about as long as
-        copying it, and needs as much free space twice; readers go on, writers wait. `Memory.forget_user` does it by
-        itself.
+        values, in the write-ahead log, in the index of words. A SQLite file is rewritten: its size decides
+        how long this takes, and there must be room for it twice more; readers go on, writers wait.
+        `Memory.forget_user` does it by itself.
 
         Returns:
             What may remain all the same, in sentences: nothing, in a file that nobody else is reading; on PostgreSQL,

@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import itertools
 import operator
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypedDict
 
@@ -424,6 +425,26 @@ def test_our_list_reads_no_checkpoint(kind, tmp_path, monkeypatch):
         assert ids(Threads(saver).list()) == ids(Threads(saver).list(filter={"user_id": "ada"})) == ["b", "a"]
         with pytest.raises(AssertionError):
             Threads(saver).previous("a")
+
+
+def test_threads_are_listed_while_runs_add_some(saver):
+    if isinstance(saver, SqliteSaver) and not isinstance(saver, DurableSaver):
+        pytest.skip("SqliteSaver is for one thread at a time")
+    workflow, threads, done = chat(saver), Threads(saver), threading.Event()
+
+    def run():
+        for number in range(60):
+            workflow.invoke("x", config(f"{number}"))
+        done.set()
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    lengths = []
+    while not done.is_set():
+        lengths.append(len(threads.list()))
+    runner.join()
+    assert lengths == sorted(lengths)
+    assert len(threads.list()) == 60
 
 
 def test_ids_of_another_kind_have_the_times_of_their_checkpoints(tmp_path):

@@ -13,8 +13,16 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from crossthread._program import Program
 from crossthread._text import UNHOLDABLE
 from crossthread.checkpointing.base import SavedThread, SharedSaver
-from crossthread.errors import InvalidArgumentError, InvalidFilterError, ThreadNotFoundError, UnsupportedError
+from crossthread.errors import (
+    InvalidArgumentError,
+    InvalidFilterError,
+    StoreBusyError,
+    ThreadNotFoundError,
+    UnsupportedError,
+)
 from crossthread.threads.records import PREVIOUS, ThreadInfo, ThreadStep, step_of, time_of
+
+_ATTEMPTS = 100
 
 
 class Ask(NamedTuple):
@@ -91,9 +99,7 @@ def list_threads(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise InvalidArgumentError(f"{name} must be 0 or more, not {value!r}.")
     if not isinstance(saver, SharedSaver):
-        seen = _Seen(wanted)
-        yield Walk(seen.take)
-        return seen.page(limit, offset)
+        return (yield from _walk_threads(wanted)).page(limit, offset)
     threads = yield Ask("saved_threads", (wanted, 2**62 if limit is None else limit, min(offset, 2**62)))
     page = []
     for thread in threads:
@@ -136,6 +142,20 @@ def checked_metadata(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     return wanted
 
 
+def _walk_threads(wanted: Mapping[str, Any]) -> Program[_Seen]:
+    for _ in range(_ATTEMPTS):
+        seen = _Seen(wanted)
+        try:
+            yield Walk(seen.take)
+        except RuntimeError as error:
+            # LangGraph's InMemorySaver walks through its own dicts, and a run in another thread adds to them.
+            if "changed size during iteration" not in str(error):
+                raise
+        else:
+            return seen
+    raise StoreBusyError("Runs add threads faster than they can be listed; try again later.")
+
+
 class _Seen:
     """The threads that a walk through all checkpoints comes by, with no more of each than is told in the end."""
 
@@ -164,7 +184,8 @@ class _Seen:
                 self._times[thread_id][1] = time
 
     def page(self, limit: int | None, offset: int) -> list[ThreadInfo]:
-        found = sorted((self._threads[thread_id] for thread_id in self._matching), key=lambda thread: thread.thread_id)
+        found = [self._threads[thread_id] for thread_id in self._matching]
+        found.sort(key=lambda thread: str(thread.thread_id))
         found.sort(key=lambda thread: thread.last, reverse=True)
         return [self._told(thread) for thread in found[offset : None if limit is None else offset + limit]]
 

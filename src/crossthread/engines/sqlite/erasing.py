@@ -28,7 +28,8 @@ _EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 def erase_traces(connection: sqlite3.Connection, path: Path) -> list[str]:
     """Rewrite a file, so that nothing that was deleted can be found in it, and return what may remain, in sentences.
 
-    It takes about as long as copying the file, and as much free space twice. Readers go on; writers wait.
+    All of the file is written twice, beside it and into its log, for which there must be room. Readers go on; writers
+    wait.
 
     Args:
         connection: A connection to the file, outside of any transaction.
