@@ -115,6 +115,12 @@ def is_distributed(node: Any) -> bool:
     return getattr(node, "relname", "") in DISTRIBUTED
 
 
+def is_parameter(node: Any) -> bool:
+    """Whether it is a parameter of the statement or of the function around it, or an element of one."""
+    is_named = re.fullmatch(r"p_\w+", ".".join(name_of(node))) is not None
+    return is_named or isinstance(node, (ast.ParamRef, ast.A_Indirection))
+
+
 class Level:
     """One SELECT, UPDATE or DELETE: what it reads, and which conditions on `namespace` hold for all of it."""
 
@@ -144,7 +150,7 @@ class Level:
         sides = [pair for one in equal for pair in ((one.lexpr, one.rexpr), (one.rexpr, one.lexpr))]
         named = [(name_of(column)[0], other) for column, other in sides if name_of(column)[1:] == ["namespace"]]
         self.pairs = [(source, name_of(other)[0]) for source, other in named if name_of(other)[1:] == ["namespace"]]
-        self.homes = {source: other for source, other in named if isinstance(other, (ast.ParamRef, ast.A_Indirection))}
+        self.homes = {source: other for source, other in named if is_parameter(other)}
 
     def is_joined(self) -> bool:
         """Whether all its sources, and those of outer levels that it names, have the same namespace."""

@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import snowballstemmer
 
 from crossthread.errors import ConfigurationError
 from crossthread.search import words
@@ -25,6 +26,13 @@ def test_words_are_counted_and_so_is_their_number():
 def test_a_column_tells_the_counts():
     found = Language("simple").words(["tea café tea 茶"])
     assert counts_of(as_column(found), ("tea", "cafe", "茶", "roses")) == [2, 1, 1, 0]
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+def test_a_number_is_the_term_that_a_stemmer_would_make_of_it(language):
+    stem = snowballstemmer.stemmer(language).stemWord
+    for number in ("0", "7", "007", "1984", "1000000", "9" * 64):
+        assert terms(number, language) == [stem(number)] == [number]
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,8 @@ class _Terms(dict[str, str]):
     def __missing__(self, word: str) -> str:
         if word in self._stop_words:
             term = ""
-        elif word.isdigit():  # no stemmer changes a number, and there is no end of them
-            return _cut(word)
+        elif word.isdecimal() and word.isascii():
+            return word  # no stemmer knows numbers, and there is no end of them to keep
         else:
             # Taken away before: an English stemmer takes "beyonce" to "beyonc", and "beyoncé" for a word without end.
             plain = word if self._own_letters is None else _without_accents(word, keeping=self._own_letters)

@@ -350,7 +350,8 @@ def fetch(connection: Connection, sql: str, parameters: Sequence[Any] = (), *, p
     """
     with connection.cursor(binary=True) as cursor:
         cursor.execute(cast(Any, sql), parameters, prepare=not planned)
-        return cursor.fetchall() if cursor.description is not None else []
+        # Not cursor.description, which would be put together for each call.
+        return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
 @contextmanager

@@ -152,11 +152,13 @@ class Reader:
 
     def known_vectors(self, command: KnownVectors) -> dict[bytes, bytes]:
         """Return the vectors of texts that are embedded already."""
-        homes = sorted({split(namespace)[0] for namespace in command.namespaces})
+        parameters: list[Any] = [list(command.hashes)]
+        if self.statements.is_cluster:
+            parameters.append(sorted({split(namespace)[0] for namespace in command.namespaces}))
         if len(command.hashes) == 1:
-            found = fetch(self.connection, self.statements.known_vector, (command.hashes[0], homes))
+            found = fetch(self.connection, self.statements.known_vector, [*command.hashes, *parameters[1:]])
         else:
-            found = fetch(self.connection, self.statements.known_vectors, (list(command.hashes), homes))
+            found = fetch(self.connection, self.statements.known_vectors, parameters)
         return {hash_: to_bytes(np.frombuffer(numbers, NUMBERS)) for hash_, numbers in found}
 
     def _newest(self, command: Search) -> list[Row]:

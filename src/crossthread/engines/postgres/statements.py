@@ -142,31 +142,27 @@ FROM (
 WHERE {_SAME_ADDRESS} AND i.updated_at = p.updated_at AND i.expires_at > coalesce($7::bigint, p.present)
 """
         # A text has the same vector wherever it stands; a cluster is asked in the namespaces at hand only.
-        nearby = "v.namespace = ANY ($2::text[])" if is_cluster else "$2::text[] IS NOT NULL"
-        self.known_vector = f"SELECT v.hash, v.embedding FROM {s}.vectors AS v WHERE v.hash = $1 AND {nearby} LIMIT 1"
+        nearby = " AND v.namespace = ANY ($2::text[])" if is_cluster else ""
+        self.known_vector = f"SELECT v.hash, v.embedding FROM {s}.vectors AS v WHERE v.hash = $1{nearby} LIMIT 1"
         self.known_vectors = f"""
 SELECT DISTINCT ON (v.hash) v.hash, v.embedding
 FROM {s}.vectors AS v
-WHERE v.hash = ANY ($1::bytea[]) AND {nearby}
+WHERE v.hash = ANY ($1::bytea[]){nearby}
 """
         arrays = (
             "$1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], "
             "$9::text[], $10::integer[], $11::bigint[], $12::text[], $13::integer[], $14::bigint, $15::bigint"
         )
         # The commonest write of all has no lists to take apart: one item with one vector or none.
-        one = (
-            "'{}', '{}', '{}', ARRAY[$1::text], ARRAY[$2::text], ARRAY[$3::text], ARRAY[$4::text], ARRAY[$5::float8], "
-            "ARRAY[$6::text], '{0}', '{}', ARRAY[$7::text], ARRAY[$8::integer], $9::bigint, $10::bigint"
-        )
+        one = "$1, $2, $3, $4, $5::float8, $6::text, $7::text, $8::integer, $9::bigint, $10::bigint"
         if vector_schema is None:
             self.write = f"SELECT * FROM {s}.write_items({arrays})"
-            self.write_one = self.write_one_with_vector = f"SELECT * FROM {s}.write_items({one})"
+            self.write_one = self.write_one_with_vector = f"SELECT w[1], w[2] FROM {s}.write_item({one}) AS w"
         else:
             vectors = f"$16::integer[], $17::bytea[], $18::{v}.vector[]"
-            vector = f"'{{1}}', ARRAY[$11::bytea], ARRAY[$12::{v}.vector]"
             self.write = f"SELECT * FROM {s}.write_memories({arrays}, {vectors})"
-            self.write_one = f"SELECT * FROM {s}.write_memories({one}, '{{}}', '{{}}', '{{}}')"
-            self.write_one_with_vector = f"SELECT * FROM {s}.write_memories({one}, {vector})"
+            self.write_one = f"SELECT w[1], w[2] FROM {s}.write_memory({one}, NULL, NULL) AS w"
+            self.write_one_with_vector = f"SELECT w[1], w[2] FROM {s}.write_memory({one}, $11, $12) AS w"
         vectors_gone = f"""
 , vectors_gone AS (
     DELETE FROM {s}.vectors AS v USING erased AS e
@@ -191,6 +187,10 @@ SELECT count(*) FROM erased
     def newest(self, covered: Scope, narrowing: str) -> str:
         """Return the query for live items in order; parameters: scope, now, limit, offset, narrowing."""
         n = len(covered.parameters)
+        if covered.is_one_home:
+            # As a comparison that nearly every row is expected to pass: the items are read from the latest on until
+            # there are enough, and not all of them and then sorted.
+            narrowing = f"({narrowing})::integer <> 0"
         return f"""
 SELECT {_ROW}
 FROM {self._schema}.items AS i

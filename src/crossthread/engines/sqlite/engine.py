@@ -33,7 +33,7 @@ from crossthread.engines.sqlite.resident import Outdated, Resident
 from crossthread.engines.sqlite.state import read_state
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
-from crossthread.operations.commands import Answer, Batch
+from crossthread.operations.commands import Answer, Batch, KnownVectors
 
 logger = logging.getLogger("crossthread")
 
@@ -71,6 +71,7 @@ class SQLiteEngine(BlockingEngine):
         self._commits = Commits(self._commit)
         self._alone = threading.Lock()  # held by who commits, or rewrites the file
         self._open_lock = threading.Lock()
+        self._looking_up = threading.Lock()
         watch(self)
 
     @classmethod
@@ -202,7 +203,13 @@ class SQLiteEngine(BlockingEngine):
     def run(self, batch: Batch) -> list[Answer]:
         """Execute a batch in this thread."""
         self.check_open()
-        return super().run(batch) if batch.writes else self._read(batch)
+        if batch.writes:
+            return super().run(batch)
+        if isinstance(batch.commands[0], KnownVectors):
+            # One at a time: many writers would wait for each other's turns of the interpreter at every statement.
+            with self._looking_up:
+                return self._read(batch)
+        return self._read(batch)
 
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute batches: each read by itself, all writes in as few commits as can be."""
@@ -340,6 +347,7 @@ class SQLiteEngine(BlockingEngine):
             self._commits = Commits(self._commit)
             self._alone = threading.Lock()
             self._open_lock = threading.Lock()
+            self._looking_up = threading.Lock()
             self._resident = Resident(self._limits)
             self._recent = indexes.RecentTexts()
         self._pool.resume(in_child)

@@ -90,14 +90,18 @@ class RecentTexts:
         self._indexed = 0
         self._until = 0
 
-    def find(self, connection: sqlite3.Connection, hashes: Iterable[bytes]) -> dict[bytes, list[int]]:
-        """Return the times of items that have, or had, one of these texts; without those of the index or of no item."""
-        (latest,) = connection.execute(queries.LATEST).fetchone()
+    def times_of(self, connection: sqlite3.Connection, hash_: bytes, latest: int | None) -> list[int]:
+        """Return the times of items that have, or had, a text; [] where it stands in the index or nowhere.
+
+        Args:
+            connection: The connection to read on.
+            hash_: The text's hash.
+            latest: The latest write that there is.
+        """
         with self._lock:
             if latest is not None and latest > self._until:
                 self._read(connection)
-            times = self._times
-            return {hash_: list(times[hash_]) for hash_ in hashes if hash_ in times}
+            return list(self._times.get(hash_, ()))
 
     def add(self, before: int, indexed: int, written: list[tuple[int, tuple[bytes, ...]]]) -> None:
         """Take over what this process has just committed, which spares reading it back.

@@ -158,12 +158,17 @@ SET_INDEXED_ERASURES = "UPDATE crossthread_state SET indexed_erasures = ?"
 
 # Texts that are embedded already
 
+# With the latest write of all, in one row; many writers wait for each other's statements.
 KNOWN_VECTOR = """
-SELECT i.texts, i.vectors
-FROM crossthread_texts AS t
-JOIN crossthread_items AS i ON i.updated_at = t.updated_at
-WHERE t.hash = ?
-LIMIT 1
+SELECT (SELECT max(updated_at) FROM crossthread_items), i.texts, i.vectors
+FROM (SELECT 1)
+LEFT JOIN (
+    SELECT i.texts, i.vectors
+    FROM crossthread_texts AS t
+    JOIN crossthread_items AS i ON i.updated_at = t.updated_at
+    WHERE t.hash = ?
+    LIMIT 1
+) AS i
 """
 
 TEXTS_OF = "SELECT texts, vectors FROM crossthread_items WHERE updated_at = ? AND texts IS NOT NULL"

@@ -118,33 +118,34 @@ class Reader:
     def known_vectors(self, hashes: tuple[bytes, ...]) -> dict[bytes, bytes]:
         """Return the vectors of texts that are embedded already."""
         known: dict[bytes, bytes] = {}
-        present = set(hashes if len(hashes) <= _FEW_TEXTS else self._present(hashes))
-        recent = {} if self.recent is None else self.recent.find(self.connection, hashes)
-        for hash_ in hashes:
-            found = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone() if hash_ in present else None
-            if found is None and hash_ in recent:
-                found = self._recent_vector(recent[hash_])
-            if found is not None:
-                texts, vectors = found
+        for hash_ in hashes if len(hashes) <= _FEW_TEXTS else self._present(hashes):
+            latest, texts, vectors = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
+            if texts is None and self.recent is not None:
+                texts, vectors = self._recent_vector(hash_, latest)
+            if texts is not None:
                 size = len(vectors) * HASH_BYTES // len(texts)
                 position = indexes.split(texts).index(hash_)
                 known[hash_] = vectors[position * size : (position + 1) * size]
         return known
 
     def _present(self, hashes: tuple[bytes, ...]) -> list[bytes]:
-        """Return those texts that some item has: most of a large batch are new, and need no look at the items."""
-        present: list[bytes] = []
+        """Return those texts that some item may have: most of a large batch are new, and need no look at the items."""
+        present: set[bytes] = set()
         for start in range(0, len(hashes), _TEXTS_AT_ONCE):
             part = hashes[start : start + _TEXTS_AT_ONCE]
-            present += [hash_ for (hash_,) in self.connection.execute(queries.present_texts(len(part)), part)]
-        return present
+            present.update(hash_ for (hash_,) in self.connection.execute(queries.present_texts(len(part)), part))
+        if self.recent is not None:
+            (latest,) = self.connection.execute(queries.LATEST).fetchone()
+            present.update(hash_ for hash_ in hashes if self.recent.times_of(self.connection, hash_, latest))
+        return list(present)
 
-    def _recent_vector(self, times: list[int]) -> Any:
-        for time in times:
-            found = self.connection.execute(queries.TEXTS_OF, (time,)).fetchone()
+    def _recent_vector(self, hash_: bytes, latest: int | None) -> tuple[Any, Any]:
+        assert self.recent is not None
+        for time in self.recent.times_of(self.connection, hash_, latest):
+            found: tuple[Any, Any] | None = self.connection.execute(queries.TEXTS_OF, (time,)).fetchone()
             if found is not None:
                 return found
-        return None
+        return None, None
 
     def _newest(self, command: Search) -> list[Row]:
         scope, parameters = self._scope(command.prefix)

@@ -82,14 +82,79 @@ BEGIN
 END
 $$;
 
+-- Writes one item, and returns its created_at and updated_at.
+--   p_expected: the updated_at that the item must still have, -1 where there must be none alive, NULL where it does not
+--       matter. SQLSTATE CT001 if the item is another.
+--   p_terms, p_length: what keywords find the item by, as in the table words; NULL: nothing.
+--   p_stamp: its updated_at, drawn for it.
+--   p_horizon: what expires until then counts as gone.
+CREATE FUNCTION {schema}.write_row(
+    p_namespace text, p_subspace text, p_key text, p_value text, p_minutes double precision, p_address text,
+    p_expected bigint, p_terms text, p_length integer, p_stamp bigint, p_present bigint, p_horizon bigint
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+    written_created_at bigint;
+    written_updated_at bigint;
+BEGIN
+    IF p_expected >= 0 THEN
+        PERFORM FROM {schema}.items AS i
+        WHERE i.namespace = p_namespace AND i.subspace = p_subspace AND i.key = p_key
+          AND i.updated_at = p_expected AND (i.expires_at IS NULL OR i.expires_at > p_horizon)
+        FOR UPDATE;
+        IF NOT FOUND THEN
+            RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item is no longer the one that was read';
+        END IF;
+    END IF;
+    INSERT INTO {schema}.items AS i
+        (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
+    VALUES (p_namespace, p_subspace, p_key, p_value::json, p_stamp, p_stamp, p_minutes,
+            {schema}.expiry(p_present, p_minutes), p_address::json)
+    ON CONFLICT (namespace, subspace, key) DO UPDATE SET
+        value = EXCLUDED.value,
+        -- What takes the place of an expired item is new.
+        created_at = CASE WHEN i.expires_at <= p_horizon THEN EXCLUDED.created_at ELSE i.created_at END,
+        updated_at = greatest(EXCLUDED.updated_at, i.updated_at + 1),
+        ttl_minutes = EXCLUDED.ttl_minutes,
+        expires_at = EXCLUDED.expires_at
+    RETURNING i.created_at, i.updated_at INTO written_created_at, written_updated_at;
+    IF p_expected < 0 AND (written_created_at <> p_stamp OR written_updated_at <> p_stamp) THEN
+        RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item has been written meanwhile';
+    END IF;
+    -- The item's row is locked now, so nobody else changes its words.
+    IF p_terms IS NULL THEN
+        DELETE FROM {schema}.words AS w
+        WHERE w.namespace = p_namespace AND w.subspace = p_subspace AND w.key = p_key;
+    ELSE
+        INSERT INTO {schema}.words AS w (namespace, subspace, key, updated_at, terms, length)
+        VALUES (p_namespace, p_subspace, p_key, written_updated_at, p_terms::tsvector, p_length)
+        ON CONFLICT (namespace, subspace, key) DO UPDATE SET
+            updated_at = EXCLUDED.updated_at, terms = EXCLUDED.terms, length = EXCLUDED.length;
+    END IF;
+    RETURN ARRAY[written_created_at, written_updated_at];
+END
+$$;
+
+-- Writes one item, the commonest write of all, whatever was there before.
+--   p_now: the present; NULL: by the server's clock.
+--   p_horizon: what expires until then counts as gone; NULL: until the present.
+CREATE FUNCTION {schema}.write_item(
+    p_namespace text, p_subspace text, p_key text, p_value text, p_minutes double precision, p_address text,
+    p_terms text, p_length integer, p_now bigint, p_horizon bigint
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+    present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+BEGIN
+    RETURN {schema}.write_row(
+        p_namespace, p_subspace, p_key, p_value, p_minutes, p_address, NULL, p_terms, p_length,
+        {schema}.draw_stamps(1, present), present, coalesce(p_horizon, present));
+END
+$$;
+
 -- Erases the items at some addresses and writes others; all addresses are distinct, and in order, so that everybody locks
 -- rows in the same order. Rows are written one by one: a cluster takes no parameter in ON CONFLICT otherwise.
 --   p_numbers: the order of the writes, from 0 on; their stamps follow it.
---   p_expected: the updated_at that an item must still have, -1 where there must be none alive, NULL where it does not
---       matter; an array of no elements: it never does. SQLSTATE CT001 if an item is another.
---   p_terms, p_lengths: what keywords find an item by, as in the table words; NULL: nothing.
---   p_now: the present; NULL: by the server's clock.
---   p_horizon: what expires until then counts as gone; NULL: until the present.
+--   p_expected: as in write_row; an array of no elements: it never matters.
+--   p_terms, p_lengths, p_now, p_horizon: as above.
 CREATE FUNCTION {schema}.write_items(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
@@ -100,7 +165,7 @@ DECLARE
     present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     horizon bigint := coalesce(p_horizon, present);
     first bigint;
-    stamp bigint;
+    times bigint[];
 BEGIN
     FOR n IN 1 .. cardinality(p_erased_keys) LOOP
         DELETE FROM {schema}.items AS i
@@ -119,41 +184,11 @@ BEGIN
     END IF;
     first := {schema}.draw_stamps(cardinality(p_keys), present);
     FOR n IN 1 .. cardinality(p_keys) LOOP
-        IF p_expected[n] >= 0 THEN
-            PERFORM FROM {schema}.items AS i
-            WHERE i.namespace = p_namespaces[n] AND i.subspace = p_subspaces[n] AND i.key = p_keys[n]
-              AND i.updated_at = p_expected[n] AND (i.expires_at IS NULL OR i.expires_at > horizon)
-            FOR UPDATE;
-            IF NOT FOUND THEN
-                RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item is no longer the one that was read';
-            END IF;
-        END IF;
-        stamp := first + p_numbers[n];
-        INSERT INTO {schema}.items AS i
-            (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
-        VALUES (p_namespaces[n], p_subspaces[n], p_keys[n], p_values[n]::json, stamp, stamp, p_minutes[n],
-                {schema}.expiry(present, p_minutes[n]), p_addresses[n]::json)
-        ON CONFLICT (namespace, subspace, key) DO UPDATE SET
-            value = EXCLUDED.value,
-            -- What takes the place of an expired item is new.
-            created_at = CASE WHEN i.expires_at <= horizon THEN EXCLUDED.created_at ELSE i.created_at END,
-            updated_at = greatest(EXCLUDED.updated_at, i.updated_at + 1),
-            ttl_minutes = EXCLUDED.ttl_minutes,
-            expires_at = EXCLUDED.expires_at
-        RETURNING i.created_at, i.updated_at INTO written_created_at, written_updated_at;
-        IF p_expected[n] < 0 AND (written_created_at <> stamp OR written_updated_at <> stamp) THEN
-            RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item has been written meanwhile';
-        END IF;
-        -- The item's row is locked now, so nobody else changes its words.
-        IF p_terms[n] IS NULL THEN
-            DELETE FROM {schema}.words AS w
-            WHERE w.namespace = p_namespaces[n] AND w.subspace = p_subspaces[n] AND w.key = p_keys[n];
-        ELSE
-            INSERT INTO {schema}.words AS w (namespace, subspace, key, updated_at, terms, length)
-            VALUES (p_namespaces[n], p_subspaces[n], p_keys[n], written_updated_at, p_terms[n]::tsvector, p_lengths[n])
-            ON CONFLICT (namespace, subspace, key) DO UPDATE SET
-                updated_at = EXCLUDED.updated_at, terms = EXCLUDED.terms, length = EXCLUDED.length;
-        END IF;
+        times := {schema}.write_row(
+            p_namespaces[n], p_subspaces[n], p_keys[n], p_values[n], p_minutes[n], p_addresses[n], p_expected[n],
+            p_terms[n], p_lengths[n], first + p_numbers[n], present, horizon);
+        written_created_at := times[1];
+        written_updated_at := times[2];
         RETURN NEXT;
     END LOOP;
 END

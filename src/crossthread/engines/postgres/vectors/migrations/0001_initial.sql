@@ -60,7 +60,38 @@ BEGIN
 END
 $$;
 
+-- Does what write_item does, and gives the item its only vector; p_hash NULL: none.
+CREATE FUNCTION {schema}.write_memory(
+    p_namespace text, p_subspace text, p_key text, p_value text, p_minutes double precision, p_address text,
+    p_terms text, p_length integer, p_now bigint, p_horizon bigint, p_hash bytea, p_embedding {vector}.vector
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+    present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+    times bigint[] := {schema}.write_row(
+        p_namespace, p_subspace, p_key, p_value, p_minutes, p_address, NULL, p_terms, p_length,
+        {schema}.draw_stamps(1, present), present, coalesce(p_horizon, present));
+BEGIN
+    DELETE FROM {schema}.vectors AS v
+    WHERE v.namespace = p_namespace AND v.subspace = p_subspace AND v.key = p_key;
+    IF p_hash IS NOT NULL THEN
+        INSERT INTO {schema}.vectors (namespace, subspace, key, hash, updated_at, embedding)
+        VALUES (p_namespace, p_subspace, p_key, p_hash, times[2], p_embedding);
+    END IF;
+    RETURN times;
+END
+$$;
+
 -- For stores that were opened before there were vectors: what they write or erase must leave none behind.
+CREATE OR REPLACE FUNCTION {schema}.write_item(
+    p_namespace text, p_subspace text, p_key text, p_value text, p_minutes double precision, p_address text,
+    p_terms text, p_length integer, p_now bigint, p_horizon bigint
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN {schema}.write_memory(
+        p_namespace, p_subspace, p_key, p_value, p_minutes, p_address, p_terms, p_length, p_now, p_horizon, NULL, NULL);
+END
+$$;
+
 CREATE FUNCTION {schema}.write_items(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
