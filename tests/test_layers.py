@@ -27,7 +27,7 @@ LAYERS = [
     "engines.postgres.candidates",
     "engines.postgres.reads engines.postgres.writes engines.postgres.engine",
     "engines.postgres.distribute",
-    "reranking turns batch update sweeper store",
+    "reranking turns batch calls update sweeper store",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",

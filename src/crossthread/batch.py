@@ -5,7 +5,8 @@ Embedding happens before the engine is asked to run anything, so no lock is held
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,13 +18,16 @@ from crossthread._program import Program
 from crossthread._text import escape, unescape
 from crossthread.namespaces import from_text, to_text
 from crossthread.operations.commands import WRITES, Answer, Batch, Get, KnownVectors, Parts, Put, Row, Search
-from crossthread.operations.plan import Plan, RerankedPage, make_plan
+from crossthread.operations.plan import Plan, Planner, RerankedPage
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
 
 
 class Compute(NamedTuple):
-    """The request for a result that takes long to compute, so that async callers let a thread do it."""
+    """The request for a result that takes a while to compute, so that async callers let a thread do it.
+
+    What takes long is asked for in parts of a few milliseconds, between which others get their turn.
+    """
 
     function: Callable[[], Any]
 
@@ -56,11 +60,7 @@ def run_batch(
     Raises:
         InvalidNamespaceError, InvalidArgumentError, EmbeddingError, StoreError: Nothing of the batch was written.
     """
-    ops = list(ops)
-    if _many(ops, index is not None):
-        plan = yield Compute(lambda: make_plan(ops, index))
-    else:
-        plan = make_plan(ops, index)
+    plan = yield from _planned(list(ops), index)
     if plan.texts or plan.queries:
         yield from _embed(plan, dims)
     if not plan.commands:
@@ -77,11 +77,51 @@ def run_batch(
     return results
 
 
+def _planned(ops: list[Any], index: IndexSettings | None) -> Program[Plan]:
+    """Return the plan of operations."""
+    planner = Planner(index)
+    if _many(ops, index is not None):
+        for part in _parts(ops):
+            yield Compute(partial(planner.add, part))
+    else:
+        planner.add(ops)
+    return planner.finish()
+
+
 def _decoded(plan: Plan, answers: list[Answer]) -> Program[list[Any]]:
     """Return the results that the answers so far make."""
-    if _much(answers):
-        return cast(list[Any], (yield Compute(lambda: _results(plan, answers))))
-    return _results(plan, answers)
+    if not _much(answers):
+        return _results(_in_order(plan, answers))
+    results: list[Any] = []
+    for some in _parts(_in_order(plan, answers)):
+        if not any(isinstance(answer, list) and len(answer) > _LIGHT_OPS for answer in some):
+            results += yield Compute(partial(_results, some))
+            continue
+        for answer in some:
+            if isinstance(answer, list):
+                found: list[Any] = []
+                for part in _parts(answer):
+                    found += yield Compute(partial(_result, part))
+                results.append(found)
+            else:
+                results += yield Compute(partial(_results, [answer]))
+    return results
+
+
+def _results(answers: list[Any]) -> list[Any]:
+    return [_result(answer) for answer in answers]
+
+
+def _parts(things: list[Any]) -> Iterator[list[Any]]:
+    """Yield as many of them at a time as take a few milliseconds."""
+    for start in range(0, len(things), _LIGHT_OPS):
+        yield things[start : start + _LIGHT_OPS]
+
+
+def _in_order(plan: Plan, answers: list[Answer]) -> list[Answer]:
+    """Return the answer for each operation; None where there is none (yet)."""
+    known = len(answers)
+    return [None if at is None or at >= known else answers[at] for at in plan.answers]
 
 
 def _reranked(page: RerankedPage, hits: list[SearchItem], omit_expired: bool) -> Program[list[SearchItem]]:
@@ -126,11 +166,6 @@ def _much(answers: list[Answer]) -> bool:
     return characters > _LIGHT_CHARACTERS
 
 
-def _results(plan: Plan, answers: list[Answer]) -> list[Any]:
-    known = len(answers)
-    return [None if at is None or at >= known else _result(answers[at]) for at in plan.answers]
-
-
 def _embed(plan: Plan, dims: int | None) -> Program[None]:
     """Give the plan's puts and searches their vectors; asks the embedder once, for texts the store does not know."""
     hashes = {
@@ -151,23 +186,40 @@ def _embed(plan: Plan, dims: int | None) -> Program[None]:
     if documents or queries:
         raw_documents, raw_queries = yield Embed(documents, queries)
         if documents:
-            if len(documents) > _LIGHT_OPS:
-                known_dims = dims
-                new = yield Compute(lambda: unit_vectors(raw_documents, len(documents), known_dims))
-            else:
-                new = unit_vectors(raw_documents, len(documents), dims)
+            new = yield from _units(raw_documents, len(documents), dims)
             vectors.update(zip(documents, new, strict=True))
             dims = new.shape[1]
         if queries:
             found_queries = dict(zip(queries, unit_vectors(raw_queries, len(queries), dims), strict=True))
-    for position, texts in plan.texts.items():
-        own: list[Vectors] = [vectors[text] for text in texts]
-        stacked = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
-        put = cast(Put, plan.commands[position])
-        plan.commands[position] = Put(*put[:4], stacked, *put[5:])  # _replace takes three times as long
+    if len(plan.texts) > _LIGHT_OPS:
+        for part in _parts(list(plan.texts)):
+            yield Compute(partial(_give_vectors, plan, part, vectors))
+    else:
+        _give_vectors(plan, plan.texts, vectors)
     for position, query in plan.queries.items():
         search = cast(Search, plan.commands[position])
         plan.commands[position] = Search(*search[:5], found_queries[query], *search[6:])
+
+
+def _give_vectors(plan: Plan, positions: Iterable[int], vectors: dict[str, Vectors]) -> None:
+    """Put the vectors of their texts into the puts at some positions."""
+    for position in positions:
+        own = [vectors[text] for text in plan.texts[position]]
+        stacked = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
+        put = cast(Put, plan.commands[position])
+        plan.commands[position] = Put(*put[:4], stacked, *put[5:])  # _replace takes three times as long
+
+
+def _units(raw: Any, expected: int, dims: int | None) -> Program[Vectors]:
+    """Return what an embedder answered as unit vectors; many of them part by part."""
+    if expected <= _LIGHT_OPS or not isinstance(raw, (list, np.ndarray)) or len(raw) != expected:
+        return unit_vectors(raw, expected, dims)
+    parts: list[Vectors] = []
+    for start in range(0, expected, _LIGHT_OPS):
+        part = raw[start : start + _LIGHT_OPS]
+        parts.append((yield Compute(partial(unit_vectors, part, len(part), dims, start))))
+        dims = parts[0].shape[1]
+    return np.concatenate(parts)
 
 
 def _result(answer: Answer) -> Any:

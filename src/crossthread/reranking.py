@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
-from langchain_core.documents import Document
+from langchain_core.documents import BaseDocumentCompressor, Document
 from langgraph.store.base import SearchItem
 
 from crossthread.embedding.adapters import run_on_private_loop
@@ -32,6 +32,12 @@ class Reranker:
         self._given = settings.rerank
         self._fields = settings.fields
         self._compresses = hasattr(settings.rerank, "compress_documents")
+        self.blocks = not inspect.iscoroutinefunction(settings.rerank) and not self._compresses_async()
+        """Whether the async side would only send the sync one to a thread."""
+
+    def _compresses_async(self) -> bool:
+        method = getattr(type(self._given), "acompress_documents", None)
+        return self._compresses and method not in (None, BaseDocumentCompressor.acompress_documents)
 
     def rerank(self, query: str, hits: list[SearchItem]) -> list[SearchItem]:
         """Return the hits in the reranker's order.
@@ -48,15 +54,20 @@ class Reranker:
 
     async def arerank(self, query: str, hits: list[SearchItem]) -> list[SearchItem]:
         """Do what `rerank` does, without blocking the event loop."""
+        if self.blocks:
+            order = await asyncio.to_thread(self.rerank_in_thread, query, hits)
+            found: list[SearchItem] = await order if inspect.isawaitable(order) else order
+            return found
         if self._compresses:
-            documents = self._documents(hits)
-            if hasattr(self._given, "acompress_documents"):
-                return self._by_documents(await self._given.acompress_documents(documents, query), hits)
-            return self._by_documents(await asyncio.to_thread(self._given.compress_documents, documents, query), hits)
-        if inspect.iscoroutinefunction(self._given):
-            return _in_order(await self._given(query, list(hits)), hits)
-        answer = await asyncio.to_thread(self._given, query, list(hits))
-        return _in_order(await answer if inspect.isawaitable(answer) else answer, hits)
+            return self._by_documents(await self._given.acompress_documents(self._documents(hits), query), hits)
+        return _in_order(await self._given(query, list(hits)), hits)
+
+    def rerank_in_thread(self, query: str, hits: list[SearchItem]) -> Any:
+        """Do what `rerank` does, in a thread for an async caller, who awaits what is to be awaited."""
+        if self._compresses:
+            return self.rerank(query, hits)
+        answer = self._given(query, list(hits))
+        return _in_order_later(answer, hits) if inspect.isawaitable(answer) else _in_order(answer, hits)
 
     def _documents(self, hits: list[SearchItem]) -> list[Document]:
         texts = ["\n".join(texts_of(hit.value, self._fields)) or str(hit.value) for hit in hits]
@@ -73,6 +84,10 @@ class Reranker:
 
 async def _awaited(answer: Any) -> Any:
     return await answer
+
+
+async def _in_order_later(answer: Any, hits: list[SearchItem]) -> list[SearchItem]:
+    return _in_order(await answer, hits)
 
 
 def _in_order(answer: Any, hits: list[SearchItem]) -> list[SearchItem]:

@@ -31,8 +31,9 @@ from crossthread._clock import Clock
 from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
 from crossthread.batch import Compute, Embed, Rerank, as_item, run_batch
+from crossthread.calls import Calls
 from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
-from crossthread.engines.base import Engine, Preferences, VectorSpace
+from crossthread.engines.base import BlockingEngine, Engine, Preferences, VectorSpace
 from crossthread.engines.registry import engine_for
 from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreClosedError
 from crossthread.filters.parse import parse_filter
@@ -43,7 +44,7 @@ from crossthread.settings import Durability, IndexConfig, IndexSettings, Mode, c
 from crossthread.sweeper import Sweeper
 from crossthread.ttl import TTLConfig, checked_ttl, omits_expired, parse_ttl
 from crossthread.turns import Turns
-from crossthread.update import Call, Pause, Turn, run_update
+from crossthread.update import Call, Pause, Run, Turn, run_update
 
 logger = logging.getLogger("crossthread")
 
@@ -100,6 +101,9 @@ class MemoryStore(Closing, BaseStore):
         self._turns = Turns()
         self._sweeper: Sweeper | None = None
         self._engine = url if isinstance(url, Engine) else engine_for(url, clock=clock)
+        self._calls = (
+            Calls(self._engine, self._embedder, self._reranker) if isinstance(self._engine, BlockingEngine) else None
+        )
         try:
             self._engine.prefer(_preferences(durability, self._index))
             self._open(create=self._engine.sets_up_itself)
@@ -160,12 +164,16 @@ class MemoryStore(Closing, BaseStore):
         """Stop the sweeper, finish what is under way and close every connection; may be called twice."""
         self._closed = True
         self.stop_ttl_sweeper()
+        if self._calls is not None:
+            self._calls.stop()
         self._engine.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
         self._closed = True
         await asyncio.to_thread(self.stop_ttl_sweeper)
+        if self._calls is not None:
+            await asyncio.to_thread(self._calls.stop)
         await self._engine.aclose()
 
     # Everything is a batch
@@ -181,11 +189,20 @@ class MemoryStore(Closing, BaseStore):
             EmbeddingError: The embedder returned something that is not its vectors.
             StoreError: The engine refused. Whatever is raised, nothing of the batch was written.
         """
-        return drive(self._program(ops), self._perform)
+        return self._run(ops)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do what `batch` does, without blocking the event loop."""
-        return await adrive(self._program(ops), self._aperform)
+        return await self._arun(ops)
+
+    def _run(self, ops: Iterable[Any]) -> list[Any]:
+        return drive(self._program(ops), self._perform)
+
+    async def _arun(self, ops: Iterable[Any]) -> list[Any]:
+        program = self._program(list(ops))
+        if self._calls is None:  # an engine with an async side of its own
+            return await adrive(program, self._aperform)
+        return await self._calls.run(program)
 
     def _program(self, ops: Iterable[Any]) -> Program[list[Any]]:
         self._check_open()
@@ -213,6 +230,8 @@ class MemoryStore(Closing, BaseStore):
             case Rerank(query, hits):
                 assert self._reranker is not None
                 return self._reranker.rerank(query, hits)
+            case Run(ops):
+                return self._run(ops)
             case Call(function, argument):
                 result = function(argument)
                 if inspect.iscoroutine(result):
@@ -238,6 +257,8 @@ class MemoryStore(Closing, BaseStore):
             case Rerank(query, hits):
                 assert self._reranker is not None
                 return await self._reranker.arerank(query, hits)
+            case Run(ops):
+                return await self._arun(ops)
             case Call(function, argument):
                 result = function(argument)
                 return await result if inspect.isawaitable(result) else result
@@ -251,10 +272,10 @@ class MemoryStore(Closing, BaseStore):
                 raise AssertionError(f"unknown request: {request!r}")
 
     def _one(self, op: Any) -> Any:
-        return drive(self._program([op]), self._perform)[0]
+        return self._run([op])[0]
 
     async def _aone(self, op: Any) -> Any:
-        return (await adrive(self._program([op]), self._aperform))[0]
+        return (await self._arun([op]))[0]
 
     def get(self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None) -> Item | None:
         """Return an item, or None where there is none (``batch`` with one `GetOp`, without its detours).
@@ -448,7 +469,7 @@ class MemoryStore(Closing, BaseStore):
             ttl = self._ttl.get("default_ttl") if self._ttl else None
         op = PutOp(namespaces.checked(namespace), str(key), {}, index=index, ttl=ttl)
         _refuse_reserved(op.namespace)
-        return run_update(op, change, default, self._program, random.random, self._turns)
+        return run_update(op, change, default, random.random, self._turns)
 
     # Expiry
 

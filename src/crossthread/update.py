@@ -6,7 +6,7 @@ between, and then everything is done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from langgraph.store.base import GetOp, Item, NotProvided, PutOp
@@ -21,6 +21,12 @@ from crossthread.turns import Turns
 
 _FIRST_PAUSE_SECONDS = 0.0005
 _LONGEST_PAUSE_SECONDS = 0.05
+
+
+class Run(NamedTuple):
+    """The request to run operations as one batch; answered with their results."""
+
+    ops: list[Any]
 
 
 class Call(NamedTuple):
@@ -46,7 +52,6 @@ def run_update(
     op: PutOp,
     change: Callable[[Any], Any],
     default: Any,
-    run: Callable[[Iterable[Any]], Program[list[Any]]],
     chance: Callable[[], float],
     turns: Turns,
 ) -> Program[Item]:
@@ -56,7 +61,6 @@ def run_update(
         op: Namespace, key, index and ttl of the write; its value is not used.
         change: Gets a fresh copy of the value, returns the new one.
         default: The value where there is no item, or ``NOT_PROVIDED``.
-        run: Makes the program of a batch.
         chance: A random number in [0, 1), which spreads those who try again.
         turns: The turns that `Turn` requests are about.
 
@@ -67,23 +71,17 @@ def run_update(
     address = (tuple(op.namespace), op.key)
     granted = yield Turn(address)
     try:
-        return (yield from _attempts(op, change, default, run, chance))
+        return (yield from _attempts(op, change, default, chance))
     finally:
         if granted:
             turns.pass_on(address)
 
 
-def _attempts(
-    op: PutOp,
-    change: Callable[[Any], Any],
-    default: Any,
-    run: Callable[[Iterable[Any]], Program[list[Any]]],
-    chance: Callable[[], float],
-) -> Program[Item]:
+def _attempts(op: PutOp, change: Callable[[Any], Any], default: Any, chance: Callable[[], float]) -> Program[Item]:
     """Read, change and write until nobody else wrote in between."""
     longest = _FIRST_PAUSE_SECONDS
     while True:
-        (item,) = yield from run([GetOp(op.namespace, op.key, refresh_ttl=False)])
+        (item,) = yield Run([GetOp(op.namespace, op.key, refresh_ttl=False)])
         if item is not None:
             value, expected = item.value, to_microseconds(item.updated_at)
         elif isinstance(default, NotProvided):
@@ -96,7 +94,7 @@ def _attempts(
         if new is None:
             raise InvalidValueError("value: change must return the new value, and returned None")
         try:
-            (item,) = yield from run([ConditionalPutOp(op._replace(value=new), expected)])
+            (item,) = yield Run([ConditionalPutOp(op._replace(value=new), expected)])
         except Conflict:
             yield Pause(longest * chance())
             longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)

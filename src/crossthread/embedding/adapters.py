@@ -69,11 +69,20 @@ class LangChainEmbedder:
     def __init__(self, embeddings: Embeddings, model: str | None) -> None:
         self.embeddings = embeddings
         self.model = model
+        kind = type(embeddings)
+        self.blocks = (
+            getattr(kind, "aembed_query", None) is Embeddings.aembed_query
+            and getattr(kind, "aembed_documents", None) is Embeddings.aembed_documents
+        )
 
     def embed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from sync code."""
         found = self.embeddings.embed_documents(documents) if documents else []
         return found, [self.embeddings.embed_query(query) for query in queries]
+
+    def embed_in_thread(self, documents: list[str], queries: list[str]) -> Any:
+        """Embed in a thread for an async caller."""
+        return self.embed(documents, queries)
 
     async def aembed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from async code without blocking the event loop."""
@@ -83,6 +92,8 @@ class LangChainEmbedder:
 
 class FunctionEmbedder:
     """A sync function; documents and queries share one call."""
+
+    blocks = True
 
     def __init__(self, function: Callable[[list[str]], Sequence[Any]], model: str | None) -> None:
         self.function = function
@@ -96,13 +107,19 @@ class FunctionEmbedder:
             found = run_on_private_loop(_awaited(found))
         return _split(texts, found, documents, queries)
 
+    def embed_in_thread(self, documents: list[str], queries: list[str]) -> Any:
+        """Embed in a thread for an async caller, who awaits what an async function in disguise returned."""
+        texts = _distinct(documents, queries)
+        found = self._call(list(texts))
+        if inspect.isawaitable(found):
+            return _split_later(texts, found, documents, queries)
+        return _split(texts, found, documents, queries)
+
     async def aembed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from async code; the function runs in a thread."""
-        texts = _distinct(documents, queries)
-        found = await asyncio.to_thread(self._call, list(texts))
-        if inspect.isawaitable(found):
-            found = await found
-        return _split(texts, found, documents, queries)
+        found = await asyncio.to_thread(self.embed_in_thread, documents, queries)
+        split: tuple[Sequence[Any], Sequence[Any]] = await found if inspect.isawaitable(found) else found
+        return split
 
     def _call(self, texts: list[str]) -> Any:
         try:
@@ -114,6 +131,8 @@ class FunctionEmbedder:
 class AsyncFunctionEmbedder:
     """An async function; sync callers wait for it to run on a private event loop."""
 
+    blocks = False
+
     def __init__(self, function: Callable[[list[str]], Any], model: str | None) -> None:
         self.function = function
         self.model = model
@@ -121,6 +140,10 @@ class AsyncFunctionEmbedder:
     def embed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from sync code."""
         return run_on_private_loop(self.aembed(documents, queries))
+
+    def embed_in_thread(self, documents: list[str], queries: list[str]) -> Any:
+        """Return an awaitable."""
+        return self.aembed(documents, queries)
 
     async def aembed(self, documents: list[str], queries: list[str]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Embed from async code without blocking the event loop."""
@@ -142,6 +165,12 @@ def _split(
     if len(found) != len(texts):
         raise EmbeddingError(f"The embedder returned {len(found)} vectors for {len(texts)} texts.")
     return [found[texts[text]] for text in documents], [found[texts[text]] for text in queries]
+
+
+async def _split_later(
+    texts: dict[str, int], result: Awaitable[Any], documents: list[str], queries: list[str]
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    return _split(texts, await result, documents, queries)
 
 
 async def _awaited(result: Awaitable[Any]) -> Any:

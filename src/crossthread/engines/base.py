@@ -8,11 +8,11 @@ URLs, and proves it with ``crossthread.testing.EngineSuite``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from crossthread._clock import Clock, system_clock
-from crossthread.engines._worker import Worker
+from crossthread.engines._worker import Answers, Worker
 from crossthread.errors import ConfigurationError, EmbeddingError, IndexMismatchError, StoreClosedError
 from crossthread.operations.commands import Answer, Batch
 from crossthread.settings import Durability
@@ -165,6 +165,7 @@ class BlockingEngine(Engine):
     def __init__(self, clock: Clock | None = None, *, read_threads: int = 1) -> None:
         self.clock = clock or system_clock
         self.closed = False
+        self.read_threads = read_threads
         # Reads have threads of their own, so that they do not wait behind the disk of a write.
         self._readers = Worker(self.run_all, "crossthread-read", read_threads)
         self._writers = Worker(self.run_all, "crossthread-write")
@@ -190,6 +191,17 @@ class BlockingEngine(Engine):
         worker = self._writers if batch.writes else self._readers
         answers: list[Answer] = await worker.submit(batch)
         return answers
+
+    def post(self, batch: Batch, receive: Callable[[Answers], None], tag: Any) -> None:
+        """Hand a batch that writes to the thread that writes, where all that waits may share one commit.
+
+        Args:
+            batch: What to execute.
+            receive: Called in that thread with the tags and outcomes of all batches that were executed together.
+            tag: Whom it is for.
+        """
+        self.check_open()
+        self._writers.post(batch, receive, tag)
 
     def check_open(self) -> None:
         """Raise `StoreClosedError` after close()."""

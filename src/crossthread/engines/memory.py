@@ -15,6 +15,7 @@ import numpy.typing as npt
 from crossthread import namespaces, ttl, values
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
+from crossthread.engines._worker import Stretch
 from crossthread.engines.base import BlockingEngine, Preferences, VectorSpace, agreed_language
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
@@ -104,6 +105,7 @@ class MemoryEngine(BlockingEngine):
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute one batch after the other."""
         outcomes: list[list[Answer] | BaseException] = []
+        stretch = Stretch()
         for batch in batches:
             try:
                 with self._lock:
@@ -111,6 +113,7 @@ class MemoryEngine(BlockingEngine):
                     outcomes.append(self._execute(batch))
             except Exception as error:
                 outcomes.append(error)
+            stretch.pause()
         return outcomes
 
     def _execute(self, batch: Batch) -> list[Answer]:

@@ -79,39 +79,59 @@ class Plan:
     reranked: dict[int, RerankedPage] = field(default_factory=dict)
 
 
-def make_plan(ops: Iterable[Any], index: IndexSettings | None) -> Plan:
-    """Return the plan of a batch.
+class Planner:
+    """Makes the plan of a batch, which may be given part by part.
 
-    Raises:
-        InvalidNamespaceError, InvalidArgumentError: An operation breaks a rule; nothing has run.
+    Args:
+        index: The store's index settings.
     """
-    plan = Plan()
-    writes: dict[tuple[str, str], tuple[Put | Delete, list[str]]] = {}
-    for op in ops:
-        answer: int | None = len(plan.commands)
-        if isinstance(op, GetOp):
-            plan.commands.append(get_command(*op))
-        elif isinstance(op, SearchOp):
-            _add_search(plan, ModalSearchOp(op), index)
-        elif isinstance(op, PutOp):
-            _add_write(writes, op, index, None)
-            answer = None
-        elif isinstance(op, ListNamespacesOp):
-            plan.commands.append(_list_namespaces(op))
-        elif isinstance(op, ModalSearchOp):
-            _add_search(plan, op, index)
-        elif isinstance(op, ConditionalPutOp):
-            _add_write(writes, op.put, index, op.expected)
-        elif isinstance(op, (Count, Forget, Sweep)):  # each stands alone in its batch
-            plan.commands.append(op)
-        else:
-            raise InvalidArgumentError(f"Not an operation of a store: {op!r}.")
-        plan.answers.append(answer)
-    for command, texts in writes.values():
-        if texts:
-            plan.texts[len(plan.commands)] = texts
-        plan.commands.append(command)
-    return plan
+
+    def __init__(self, index: IndexSettings | None) -> None:
+        self._index = index
+        self._plan = Plan()
+        self._writes: dict[tuple[str, str], tuple[Put | Delete, list[str]]] = {}
+
+    def add(self, ops: Iterable[Any]) -> None:
+        """Add operations.
+
+        Raises:
+            InvalidNamespaceError, InvalidArgumentError: An operation breaks a rule; nothing has run.
+        """
+        for op in ops:
+            _add(self._plan, self._writes, op, self._index)
+
+    def finish(self) -> Plan:
+        """Return the plan; nothing can be added any more."""
+        plan = self._plan
+        for command, texts in self._writes.values():
+            if texts:
+                plan.texts[len(plan.commands)] = texts
+            plan.commands.append(command)
+        return plan
+
+
+def _add(
+    plan: Plan, writes: dict[tuple[str, str], tuple[Put | Delete, list[str]]], op: Any, index: IndexSettings | None
+) -> None:
+    answer: int | None = len(plan.commands)
+    if isinstance(op, GetOp):
+        plan.commands.append(get_command(*op))
+    elif isinstance(op, SearchOp):
+        _add_search(plan, ModalSearchOp(op), index)
+    elif isinstance(op, PutOp):
+        _add_write(writes, op, index, None)
+        answer = None
+    elif isinstance(op, ListNamespacesOp):
+        plan.commands.append(_list_namespaces(op))
+    elif isinstance(op, ModalSearchOp):
+        _add_search(plan, op, index)
+    elif isinstance(op, ConditionalPutOp):
+        _add_write(writes, op.put, index, op.expected)
+    elif isinstance(op, (Count, Forget, Sweep)):  # each stands alone in its batch
+        plan.commands.append(op)
+    else:
+        raise InvalidArgumentError(f"Not an operation of a store: {op!r}.")
+    plan.answers.append(answer)
 
 
 def get_command(namespace: Any, key: Any, refresh_ttl: Any) -> Get:

@@ -32,13 +32,14 @@ def from_bytes(blob: bytes) -> Vectors:
     return np.frombuffer(blob, dtype=_STORED).astype(np.float32, copy=False)
 
 
-def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
+def unit_vectors(raw: Any, expected: int, dims: int | None, first: int = 0) -> Vectors:
     """Return what an embedder answered as unit vectors.
 
     Args:
         raw: A list of vectors or a two-dimensional array.
         expected: How many texts were embedded.
         dims: The dimensions they must have, or None where that is not known yet.
+        first: The number of the first of them, for messages.
 
     Returns:
         Shape (expected, dims). A zero vector stays zero: it is similar to nothing, its score is 0.0.
@@ -59,11 +60,11 @@ def unit_vectors(raw: Any, expected: int, dims: int | None) -> Vectors:
                 f"The embedder returned a vector of {got} where {wanted or 'at least 1'} were expected."
             )
     if len(rows) == 1:
-        return _units([rows[0].astype(np.float64, copy=False)], 0).astype(np.float32)
+        return _units([rows[0].astype(np.float64, copy=False)], first).astype(np.float32)
     matrix = np.empty((len(rows), wanted), dtype=np.float32)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = [row.astype(np.float64, copy=False) for row in rows[start : start + _ROWS_AT_ONCE]]
-        matrix[start : start + len(part)] = _units(part, start)
+        matrix[start : start + len(part)] = _units(part, first + start)
     return matrix
 
 
