@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InvalidFilterError,
         InvalidValueError,
         ItemNotFoundError,
+        MemoryValidationError,
         RerankError,
         SchemaVersionError,
         ScopeError,
@@ -31,22 +32,33 @@ if TYPE_CHECKING:
         StoreFullError,
         StoreReadOnlyError,
         StoreUnavailableError,
+        ThreadNotFoundError,
+        UnsupportedError,
     )
+    from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
     from crossthread.store import MemoryStore
+    from crossthread.threads.records import ThreadInfo, ThreadStep
+    from crossthread.threads.threads import Threads
     from crossthread.ttl import TTLConfig
+    from crossthread.typed.collection import Collection
+    from crossthread.typed.indexed import Indexed
+    from crossthread.typed.programs import TypedItem
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Collection",
     "ConfigurationError",
     "CrossthreadError",
     "EmbeddingError",
+    "Forgotten",
     "IndexConfig",
     "IndexMismatchError",
+    "Indexed",
     "InjectionError",
     "InvalidArgumentError",
     "InvalidFilterError",
@@ -55,6 +67,7 @@ __all__ = [
     "ItemNotFoundError",
     "Memory",
     "MemoryStore",
+    "MemoryValidationError",
     "RerankError",
     "SchemaVersionError",
     "Scope",
@@ -68,16 +81,29 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreUnavailableError",
     "TTLConfig",
+    "ThreadInfo",
+    "ThreadNotFoundError",
+    "ThreadStep",
+    "Threads",
+    "TypedItem",
+    "UnsupportedError",
 ]
 
 _HOMES = {
+    "Collection": "crossthread.typed.collection",
+    "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
+    "Indexed": "crossthread.typed.indexed",
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
     "TTLConfig": "crossthread.ttl",
+    "ThreadInfo": "crossthread.threads.records",
+    "ThreadStep": "crossthread.threads.records",
+    "Threads": "crossthread.threads.threads",
+    "TypedItem": "crossthread.typed.programs",
 }
 
 

@@ -28,6 +28,7 @@ from crossthread.engines.postgres import schema as schemas
 from crossthread.engines.postgres import statements as texts
 from crossthread.engines.postgres import writes
 from crossthread.engines.postgres.connection import Connection, Pool, fetch
+from crossthread.engines.postgres.erasing import traces
 from crossthread.engines.postgres.reads import ALWAYS, Reader
 from crossthread.engines.postgres.schema import Schema
 from crossthread.engines.postgres.statements import Statements
@@ -166,6 +167,15 @@ class PostgresEngine(BlockingEngine):
         if self._statements is None:
             raise StoreError(f"{self._pool.where} has no schema {self.schema!r} of this release. {postgres.SETUP_HINT}")
         return self._statements
+
+    @property
+    def place(self) -> str:
+        """The server and the schema."""
+        return f"{self._pool.where} {texts.quoted(self.schema)}"
+
+    def erase_traces(self) -> list[str]:
+        """Do nothing: what a server keeps of deleted rows is its administrator's matter. Return what remains."""
+        return traces(self._pool.where)
 
     def close(self) -> None:
         """Finish what is under way and close every connection."""
