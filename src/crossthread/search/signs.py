@@ -33,11 +33,6 @@ class Signs(NamedTuple):
     columns: tuple[Words, ...]
     hidden: npt.NDArray[np.intp] | None = None
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that they keep in memory."""
-        return self.ids.nbytes + sum(column.nbytes for column in self.columns)
-
     def without(self, ids: npt.NDArray[np.int64]) -> Signs:
         """Return them with the vectors of these items hidden, too."""
         places = np.flatnonzero(np.isin(self.ids, ids))
@@ -60,15 +55,16 @@ def columns_for(dims: int) -> int:
 
 
 def most_alike(
-    signs: Signs, query: Vectors, count: int, allowed: npt.NDArray[np.int64] | None = None
+    signs: Signs, query: Vectors, count: int, allowed: npt.NDArray[np.int64] | None = None, *, items: int = 1
 ) -> npt.NDArray[np.int64]:
     """Return the ids of the items whose signs are most like a query's; of equal ones the highest ids.
 
     Args:
         signs: Of the vectors to choose from.
         query: One vector, shape (dims,).
-        count: How many vectors.
+        count: How many vectors, which may be of fewer items.
         allowed: Only these ids, where given.
+        items: So many items at the least, where there are as many, however many vectors that takes.
     """
     differing = _differing(signs, query)
     ids = signs.ids
@@ -77,11 +73,16 @@ def most_alike(
         differing, ids = differing[places], ids[places]
     elif signs.hidden is not None:
         differing[signs.hidden] = _NEVER
-    if count < len(differing):
+    while count < len(differing):
         most = np.partition(differing, count - 1)[count - 1]
+        if most == _NEVER:
+            break
         nearer = ids[differing < most]
-        tied = ids[differing == most] if most < _NEVER else ids[:0]
-        return np.unique(np.concatenate((nearer, np.sort(tied)[len(nearer) - count :])))
+        tied = np.sort(ids[differing == most])
+        chosen = np.unique(np.concatenate((nearer, tied[len(nearer) - count :])))
+        if len(chosen) >= items:
+            return chosen
+        count *= 4
     return np.unique(ids[differing < _NEVER])
 
 
