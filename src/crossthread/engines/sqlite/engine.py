@@ -132,8 +132,9 @@ class SQLiteEngine(BlockingEngine):
                     connection.execute(statement)
                 connection.execute(queries.SET_SCHEMA_VERSION, (step.number,))
             state = read_state(connection)
-            if state.language is not None and state.latest > state.indexed_items:
+            if state.language is not None:  # also where the file is empty: the step of schema 3 has dropped the index
                 connection.execute(queries.CREATE_WORDS)
+            if state.latest > state.indexed_items:
                 indexes.settle(connection, state, state.latest, state.erasures)
             connection.execute("COMMIT")
         except BaseException:
