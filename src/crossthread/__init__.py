@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from crossthread.settings import IndexConfig
     from crossthread.store import MemoryStore
     from crossthread.ttl import TTLConfig
+    from crossthread.verification import Verification
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreUnavailableError",
     "TTLConfig",
+    "Verification",
 ]
 
 _HOMES = {
@@ -78,6 +80,7 @@ _HOMES = {
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
     "TTLConfig": "crossthread.ttl",
+    "Verification": "crossthread.verification",
 }
 
 
