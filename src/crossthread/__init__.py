@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InvalidFilterError,
         InvalidValueError,
         ItemNotFoundError,
+        MemoryValidationError,
         RerankError,
         SchemaVersionError,
         ScopeError,
@@ -31,23 +32,34 @@ if TYPE_CHECKING:
         StoreFullError,
         StoreReadOnlyError,
         StoreUnavailableError,
+        ThreadNotFoundError,
+        UnsupportedError,
     )
+    from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
     from crossthread.store import MemoryStore
+    from crossthread.threads.records import ThreadInfo, ThreadStep
+    from crossthread.threads.threads import Threads
     from crossthread.ttl import TTLConfig
+    from crossthread.typed.collection import Collection
+    from crossthread.typed.indexed import Indexed
+    from crossthread.typed.programs import TypedItem
     from crossthread.verification import Verification
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Collection",
     "ConfigurationError",
     "CrossthreadError",
     "EmbeddingError",
+    "Forgotten",
     "IndexConfig",
     "IndexMismatchError",
+    "Indexed",
     "InjectionError",
     "InvalidArgumentError",
     "InvalidFilterError",
@@ -56,6 +68,7 @@ __all__ = [
     "ItemNotFoundError",
     "Memory",
     "MemoryStore",
+    "MemoryValidationError",
     "RerankError",
     "SchemaVersionError",
     "Scope",
@@ -69,11 +82,20 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreUnavailableError",
     "TTLConfig",
+    "ThreadInfo",
+    "ThreadNotFoundError",
+    "ThreadStep",
+    "Threads",
+    "TypedItem",
+    "UnsupportedError",
     "Verification",
 ]
 
 _HOMES = {
+    "Collection": "crossthread.typed.collection",
+    "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
+    "Indexed": "crossthread.typed.indexed",
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
@@ -81,6 +103,10 @@ _HOMES = {
     "ScopedStore": "crossthread.scopes.view",
     "TTLConfig": "crossthread.ttl",
     "Verification": "crossthread.verification",
+    "ThreadInfo": "crossthread.threads.records",
+    "ThreadStep": "crossthread.threads.records",
+    "Threads": "crossthread.threads.threads",
+    "TypedItem": "crossthread.typed.programs",
 }
 
 

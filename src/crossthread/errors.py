@@ -8,6 +8,9 @@
     │   └── ScopeError                         a run does not say whose memories a scope is about
     ├── InjectionError (TypeError)             a workflow asks for something LangGraph cannot give it
     ├── ItemNotFoundError (KeyError)           update() of a missing item, without a default
+    ├── ThreadNotFoundError (KeyError)         a thread to copy of which nothing is saved
+    ├── UnsupportedError (NotImplementedError) somebody else's store or checkpointer lacks what a call needs
+    ├── MemoryValidationError (ValueError)     a stored memory does not fit the model of its collection
     ├── EmbeddingError (RuntimeError)          the embedder returned something that is not its vectors
     ├── RerankError (RuntimeError)             the reranker returned something that is no order of its hits
     └── StoreError (RuntimeError)              the place where memories are kept refused
@@ -25,6 +28,8 @@ embedder raises reaches the caller unchanged.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class CrossthreadError(Exception):
@@ -69,6 +74,33 @@ class ItemNotFoundError(CrossthreadError, KeyError):
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which turns a sentence into a quoted one.
         return str(self.args[0]) if self.args else ""
+
+
+class ThreadNotFoundError(CrossthreadError, KeyError):
+    """There is nothing saved of the thread."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # as for `ItemNotFoundError`
+
+
+class UnsupportedError(CrossthreadError, NotImplementedError):
+    """A store or checkpointer that was not made by crossthread lacks a method; the message names it."""
+
+
+class MemoryValidationError(CrossthreadError, ValueError):
+    """What is stored under a key does not fit the model of its collection; it was left as it is.
+
+    Attributes:
+        key: The key.
+        reason: What is wrong with it.
+        value: The value as it is stored.
+    """
+
+    def __init__(self, key: str, reason: str, *, value: dict[str, Any] | None = None) -> None:
+        super().__init__(f"The memory {key!r} does not fit its model: {reason}.")
+        self.key = key
+        self.reason = reason
+        self.value = value
 
 
 class EmbeddingError(CrossthreadError, RuntimeError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Any, Generic, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided
@@ -14,10 +15,15 @@ from typing_extensions import TypeVar
 from crossthread._closing import Closing
 from crossthread.engines.base import Engine
 from crossthread.errors import ConfigurationError
+from crossthread.forgetting import Forgotten, Scopes, Which, Whose, aforget, forget, forgetting
 from crossthread.scopes.scope import Scoping, as_scope
 from crossthread.settings import IndexConfig
 from crossthread.store import MemoryStore
+from crossthread.threads.threads import Threads
 from crossthread.ttl import TTLConfig
+from crossthread.typed.codec import Upgrade
+from crossthread.typed.collection import Collection
+from crossthread.typed.programs import OnInvalid
 from crossthread.workflow.decorators import WorkflowDecorators
 
 if TYPE_CHECKING:
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from crossthread.agents.middleware import Extractor, MemoryMiddleware
 
 StoreT = TypeVar("StoreT", bound=BaseStore | None, default=MemoryStore)
+ModelT = TypeVar("ModelT")
 SaverT = TypeVar("SaverT", bound=BaseCheckpointSaver[Any] | None, default=BaseCheckpointSaver[str])
 
 
@@ -134,6 +141,86 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
     def checkpointer(self) -> SaverT:
         """Where workflows keep their threads; a plain LangGraph checkpointer."""
         return self._checkpointer  # type: ignore[no-any-return]
+
+    @cached_property
+    def threads(self) -> Threads:
+        """The threads of the checkpointer: ``list``, ``history``, ``previous``, ``clear``, ``copy``.
+
+        Raises:
+            ConfigurationError: There is no checkpointer.
+        """
+        if self._checkpointer is None:
+            raise ConfigurationError(
+                "This Memory has no checkpointer, so it has no threads; open one with a path, or give checkpointer=... "
+                "On LangGraph's server, ask its API for threads."
+            )
+        return Threads(self._checkpointer)
+
+    def collection(
+        self,
+        model: type[ModelT],
+        scope: Scoping,
+        *,
+        index: Literal[False] | Sequence[str] | None = None,
+        on_invalid: OnInvalid = "raise",
+        version: int | None = None,
+        upgrade: Upgrade | None = None,
+    ) -> Collection[ModelT]:
+        """Return the memories of one model in one scope, see `Collection`.
+
+        Inside of a workflow it is the collection of the run's user; outside, bind it: ``collection.bind(config)``.
+
+        Args:
+            model: A pydantic model, a dataclass or a TypedDict.
+            scope: A `Scope`, or its labels, such as ``("memories", "{user_id}", "preferences")``.
+            index: The paths to search in, False for none; None: the fields that are marked with `Indexed`.
+            on_invalid: What to do with stored data that do not fit: ``"raise"``, ``"skip"``, or a function.
+            version: The version of the model; None: what it says itself.
+            upgrade: Makes a value of this version of an older one; None: what the model has.
+
+        Raises:
+            ConfigurationError: The model cannot be validated, or the scope is no template.
+        """
+        settings: Any = {"index": index, "on_invalid": on_invalid, "version": version, "upgrade": upgrade}
+        return Collection(model, scope, store=lambda: self.store, **settings)
+
+    def forget_user(
+        self, user: Whose, *, scope: Scopes | None = None, threads: Which | None = None, erase_traces: bool = True
+    ) -> Forgotten:
+        """Erase a person: what a scope holds of them, their threads, and what deleting leaves in the file.
+
+        No run of theirs should be going on. Where memories or threads are in a SQLite file, it is rewritten in the end,
+        so that no byte of what was erased can be found in it, in older versions of a memory neither; its size decides
+        how long this takes, and there must be room for it twice more. Other places keep what they keep, and the report
+        says so.
+
+        Args:
+            user: The user's id, as the scope's field gets it; or the ids of all fields, by name, where it has several.
+            scope: A `Scope`, or its labels, such as ``("memories", "{user_id}")``; or several. None: no memories.
+            threads: The ids of the person's threads, or the metadata that they are found by: ``{"user_id": "ada"}``.
+                None: no threads.
+            erase_traces: Whether files are rewritten. To forget many users at once, leave it to the last, or call
+                ``memory.store.erase_traces()`` then.
+
+        Returns:
+            How many memories there were and in which namespaces, the ids of the threads, and what remains; its
+            ``is_complete`` says that nothing does.
+
+        Raises:
+            ScopeError: The id is empty, or no text, or one is missing.
+            InvalidArgumentError: Neither scope nor threads are given, or threads are everybody's.
+            ConfigurationError: The scope has no field, or there is no store or checkpointer to forget in.
+            UnsupportedError: The checkpointer cannot delete a thread, or list threads.
+        """
+        program = forgetting(self._store, self._checkpointer, user, scope, threads, erase_traces)
+        return forget(self._checkpointer, program)
+
+    async def aforget_user(
+        self, user: Whose, *, scope: Scopes | None = None, threads: Which | None = None, erase_traces: bool = True
+    ) -> Forgotten:
+        """Do what `forget_user` does, without blocking the event loop."""
+        program = forgetting(self._store, self._checkpointer, user, scope, threads, erase_traces)
+        return await aforget(self._checkpointer, program)
 
     def tools(self, *, scope: Scoping) -> list[BaseTool]:
         """Return ``remember``, ``recall`` and ``forget``, LangChain tools by which a model uses its user's memories.

@@ -385,6 +385,33 @@ class MemoryStore(Closing, BaseStore):
         """Do what `forget` does, without blocking the event loop."""
         return cast(int, await self._aone(Forget(namespaces.to_text(namespace_prefix, empty_allowed=True))))
 
+    @property
+    def place(self) -> str:
+        """Where the memories are kept: the path of a file, or the server and the schema."""
+        return self._engine.place
+
+    def erase_traces(self) -> list[str]:
+        """Make the bytes of what was deleted disappear from where the memories are kept.
+
+        No call finds what was deleted, but its bytes may still be in a file: in free pages, in older versions of
+        values, in the write-ahead log, in the index of words. A SQLite file is rewritten: its size decides
+        how long this takes, and there must be room for it twice more; readers go on, writers wait.
+        `Memory.forget_user` does it by itself.
+
+        Returns:
+            What may remain all the same, in sentences: nothing, in a file that nobody else is reading; on PostgreSQL,
+            what the server keeps.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        self._check_open()
+        return self._engine.erase_traces()
+
+    async def aerase_traces(self) -> list[str]:
+        """Do what `erase_traces` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.erase_traces)
+
     def count(self, namespace_prefix: tuple[str, ...] = (), *, filter: dict[str, Any] | None = None) -> int:  # noqa: A002
         """Return how many items below a namespace match a filter (see `search`)."""
         return cast(int, self._one(_count(namespace_prefix, filter)))

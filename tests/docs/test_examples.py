@@ -29,6 +29,10 @@ SAID = {
     "11_scoped_workflow": ["['has a cat', 'likes tea']", "['likes wine']", "refused: The scope"],
     "12_agent_tools": ["The user's cat is called Turing.", "Nothing is remembered about that."],
     "13_agent_middleware": ["Your name is Ada.", "I don't know your name yet."],
+    "14_typed_memories": ["as always, pizza with olives", "'old' does not fit: topic: Field required"],
+    "15_threads": ["monday: ada has", "-- what if --", "3 in the basket", "1 in the basket"],
+    "16_forget_a_person": ["erased 2 memories and the threads friday, monday; complete: True"],
+    "17_deployment": ["chat: My cat is called Turing.", "found: ['I live in Rome.']"],
 }
 
 

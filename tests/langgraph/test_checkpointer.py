@@ -276,7 +276,7 @@ def test_pruning_leaves_writes_that_wait_for_their_checkpoint(saver, home):
     saver.put_writes(early, [("channel", 1)], "task")
     saver.prune(["1"])
     assert home.rows("SELECT checkpoint_id FROM {writes}") == [("not yet saved",)]
-    saver.prune(["1"], strategy="delete")
+    saver.prune(["1"], strategy="delete_all")  # what LangGraph's server calls it
     assert home.rows("SELECT checkpoint_id FROM {writes}") == []
 
 

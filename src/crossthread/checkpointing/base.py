@@ -6,6 +6,7 @@ A saver of ours extends one of LangGraph's sync savers, whose tables and rows it
 from __future__ import annotations
 
 import asyncio
+import builtins
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence, Set
 from functools import partial
@@ -38,6 +39,19 @@ class Step(NamedTuple):
     """Whether a part of it is among the writes of its parent, as in the tables of older releases of LangGraph."""
 
 
+class SavedThread(NamedTuple):
+    """What a saver tells of a thread without reading what is in its checkpoints."""
+
+    thread_id: str
+    namespace: str
+    """``""``, unless only calls of subgraphs have saved anything."""
+    first: str
+    """The ids of the first and the last checkpoint in that namespace."""
+    last: str
+    metadata: Mapping[str, Any]
+    """Those of the last checkpoint."""
+
+
 class SharedSaver(Closing, BaseCheckpointSaver[str]):
     """A checkpointer for any caller: sync and async, any thread, any event loop, a forked process too.
 
@@ -50,6 +64,15 @@ class SharedSaver(Closing, BaseCheckpointSaver[str]):
     def setup(self) -> None:
         """Create the tables; doing it again changes nothing."""
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the threads are kept; the same for a store there."""
+
+    @abstractmethod
+    def erase_traces(self) -> builtins.list[str]:
+        """Make the bytes of what was deleted disappear, as far as the place allows; return what may remain."""
+
     @abstractmethod
     async def _submit(self, call: Callable[[], Any], writes: bool) -> Any:
         """Wait, without blocking the event loop, for what a call in another thread returns."""
@@ -57,6 +80,10 @@ class SharedSaver(Closing, BaseCheckpointSaver[str]):
     def _read(self, call: Callable[[], T]) -> T:
         """Return what a call that only reads returns; a saver may repeat it."""
         return call()
+
+    @abstractmethod
+    def _threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
+        """Return threads, the latest first, that have a checkpoint with these metadata."""
 
     @abstractmethod
     def _copy(self, source: str, target: str) -> None:
@@ -138,6 +165,14 @@ class SharedSaver(Closing, BaseCheckpointSaver[str]):
         """Do what `get_delta_channel_history` does, without blocking the event loop."""
         return await self._arun(self.get_delta_channel_history, config=config, channels=channels)
 
+    async def aerase_traces(self) -> builtins.list[str]:
+        """Do what `erase_traces` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.erase_traces)
+
+    async def asaved_threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
+        """Do what `saved_threads` does, without blocking the event loop."""
+        return await self._arun(self.saved_threads, wanted, limit, offset)
+
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Do what `copy_thread` does, without blocking the event loop."""
         await self._arun(self.copy_thread, source_thread_id, target_thread_id, writes=True)
@@ -167,6 +202,16 @@ class SharedSaver(Closing, BaseCheckpointSaver[str]):
         listed = partial(super().list, config, filter=filter, before=before, limit=limit)
         yield from self._read(lambda: [*listed()])
 
+    def saved_threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
+        """Return threads, the one that saved last first.
+
+        Args:
+            wanted: Metadata of which a checkpoint of the thread has all: strings, numbers and truth values by name.
+            limit: How many at the most.
+            offset: How many to skip.
+        """
+        return self._read(lambda: self._threads(wanted, limit, offset))
+
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all checkpoints and writes of a thread to another; what that one has besides stays."""
         if str(source_thread_id) != str(target_thread_id):
@@ -183,12 +228,13 @@ class SharedSaver(Closing, BaseCheckpointSaver[str]):
             thread_ids: The threads.
             strategy: ``"keep_latest"`` leaves the latest checkpoint of each namespace, with its writes, and the older
                 ones that a ``DeltaChannel`` in it is rebuilt from. The namespace of a subgraph's call goes with the
-                checkpoint it was called from. ``"delete"`` leaves nothing.
+                checkpoint it was called from. ``"delete"`` leaves nothing; LangGraph's server calls it
+                ``"delete_all"``.
 
         Raises:
             InvalidArgumentError: The strategy is another.
         """
-        if strategy not in ("keep_latest", "delete"):
+        if strategy not in ("keep_latest", "delete", "delete_all"):
             raise InvalidArgumentError(f"strategy must be 'keep_latest' or 'delete', not {strategy!r}.")
         for thread_id in _as_ids(thread_ids, "thread_ids"):
             if strategy == "keep_latest":

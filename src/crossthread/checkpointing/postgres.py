@@ -6,6 +6,8 @@ is reached is the matter of ``checkpointing.postgres_server``.
 
 from __future__ import annotations
 
+import builtins
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,10 +26,11 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import TASKS
 
 from crossthread._text import UNHOLDABLE
-from crossthread.checkpointing.base import SharedSaver, Step
+from crossthread.checkpointing.base import SavedThread, SharedSaver, Step
 from crossthread.checkpointing.postgres_server import Cursor, Server
 from crossthread.engines.postgres import statements as texts
 from crossthread.engines.postgres.engine import PostgresEngine
+from crossthread.engines.postgres.erasing import traces
 
 T = TypeVar("T")
 
@@ -138,6 +141,22 @@ class DurablePostgresSaver(SharedSaver, PostgresSaver):
         delete_thread = super().delete_thread
         self._write(lambda: delete_thread(thread_id))
 
+    @property
+    def place(self) -> str:
+        """The server and the schema."""
+        return f"{self._shared.where} {self._shared.path}"
+
+    def erase_traces(self) -> builtins.list[str]:
+        """Do nothing: what a server keeps of deleted rows is its administrator's matter. Return what remains."""
+        return traces(self._shared.where)
+
+    def _threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
+        parameters = {"wanted": json.dumps(wanted), "limit": limit, "offset": offset}
+        with self._cursor() as cursor:
+            having = "HAVING bool_or(metadata @> %(wanted)s::jsonb)" if wanted else ""
+            rows = cursor.execute(_THREADS.format(having=having), parameters).fetchall()
+        return [SavedThread(**row) for row in rows]
+
     # What the platform calls, and no stock saver has in full
 
     def _change(self, work: Callable[[Cursor], None], begin: str = texts.BEGIN_WRITE) -> None:
@@ -196,6 +215,27 @@ def _is_odd(value: Any) -> bool:
         return UNHOLDABLE.search(value) is not None
     return isinstance(value, float) and not math.isfinite(value)
 
+
+# The namespace of a thread itself is '', which sorts before those of its subgraphs.
+_THREADS = """
+WITH place AS (
+  SELECT thread_id, min(checkpoint_ns) AS namespace
+  FROM checkpoints
+  GROUP BY thread_id
+  {having}
+), span AS (
+  SELECT c.thread_id, p.namespace, min(c.checkpoint_id) AS first, max(c.checkpoint_id) AS last
+  FROM place AS p
+  JOIN checkpoints AS c ON c.thread_id = p.thread_id AND c.checkpoint_ns = p.namespace
+  GROUP BY c.thread_id, p.namespace
+  ORDER BY last DESC, c.thread_id
+  LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT s.thread_id, s.namespace, s.first, s.last, c.metadata
+FROM span AS s
+JOIN checkpoints AS c ON c.thread_id = s.thread_id AND c.checkpoint_ns = s.namespace AND c.checkpoint_id = s.last
+ORDER BY s.last DESC, s.thread_id
+"""
 
 _COPY_CHECKPOINTS = """
 INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)

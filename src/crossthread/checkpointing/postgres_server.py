@@ -53,6 +53,11 @@ class Server:
         self._closed = False
         watch(self)
 
+    @property
+    def where(self) -> str:
+        """The server, as messages name it."""
+        return self._pool.where
+
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError("This checkpointer is closed; open a new one to go on.")

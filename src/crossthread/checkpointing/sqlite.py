@@ -6,10 +6,11 @@ errors become, is our SQLite engine's (``engines.sqlite.connection``).
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,8 @@ from typing import Any, Self
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from crossthread.checkpointing.base import SharedSaver, Step
+from crossthread.checkpointing.base import SavedThread, SharedSaver, Step
+from crossthread.engines.sqlite.erasing import erase_traces
 from crossthread.engines.sqlite.shared import Call, SharedConnection
 
 
@@ -86,6 +88,25 @@ class DurableSaver(SharedSaver, SqliteSaver):
     async def _submit(self, call: Callable[[], Any], writes: bool) -> Any:
         return await self._shared.arun(Call(call, writes))
 
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self._shared.path)
+
+    def erase_traces(self) -> builtins.list[str]:
+        """Rewrite the file, so that nothing that was deleted can be found in it; return what may remain."""
+        with self._shared.alone() as connection:
+            return erase_traces(connection, self._shared.path)
+
+    def _threads(self, wanted: Mapping[str, Any], limit: int, offset: int) -> builtins.list[SavedThread]:
+        parameters = {"wanted": json.dumps([*wanted.items()]), "limit": limit, "offset": offset}
+        with self.cursor(transaction=False) as cursor:
+            rows = cursor.execute(_THREADS.format(condition=_OF_METADATA if wanted else "TRUE"), parameters).fetchall()
+        return [
+            SavedThread(thread_id, namespace, first, last, json.loads(metadata or "{}"))
+            for thread_id, namespace, first, last, metadata in rows
+        ]
+
     # What the platform calls, and no stock saver has in full
 
     def _copy(self, source: str, target: str) -> None:
@@ -128,6 +149,53 @@ class DurableSaver(SharedSaver, SqliteSaver):
 
 
 # Several ids are one parameter, a JSON list: SQLite has no arrays, and takes only so many parameters.
+
+# A step from thread to thread in the index, and two from end to end of each: however many checkpoints a thread has, no
+# more of them is read. The namespace of a thread itself is '', which sorts before those of its subgraphs.
+_THREADS = """
+WITH RECURSIVE
+  thread (id) AS (
+    SELECT min(thread_id) FROM checkpoints
+    UNION ALL
+    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > thread.id) FROM thread WHERE thread.id IS NOT NULL
+  ),
+  place (id, namespace) AS (
+    SELECT id, (SELECT min(checkpoint_ns) FROM checkpoints WHERE thread_id = thread.id)
+    FROM thread
+    WHERE id IS NOT NULL AND {condition}
+  ),
+  span (id, namespace, first, last) AS MATERIALIZED (
+    SELECT
+      id,
+      namespace,
+      (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = place.id AND checkpoint_ns = namespace),
+      (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = place.id AND checkpoint_ns = namespace) AS last
+    FROM place
+    ORDER BY last DESC, id
+    LIMIT :limit OFFSET :offset
+  )
+SELECT span.*, c.metadata
+FROM span
+JOIN checkpoints AS c ON c.thread_id = span.id AND c.checkpoint_ns = span.namespace AND c.checkpoint_id = span.last
+ORDER BY span.last DESC, span.id
+"""
+
+# No pair that is wanted is missing. json_each tells 1 from true by their types, but knows two types of numbers.
+_OF_METADATA = """EXISTS (
+      SELECT 1
+      FROM checkpoints AS c
+      WHERE c.thread_id = thread.id AND NOT EXISTS (
+        SELECT 1
+        FROM json_each(:wanted) AS w
+        WHERE NOT EXISTS (
+          SELECT 1
+          FROM json_each(CAST(c.metadata AS TEXT)) AS m
+          WHERE m.key = json_extract(w.value, '$[0]')
+            AND replace(m.type, 'integer', 'real') = replace(json_type(w.value, '$[1]'), 'integer', 'real')
+            AND m.atom = json_extract(w.value, '$[1]')
+        )
+      )
+    )"""
 
 _COPY_CHECKPOINTS = """
 INSERT OR REPLACE INTO checkpoints

@@ -150,6 +150,22 @@ class Engine(ABC):
             f"{type(self).__name__} keeps no file that could be copied to {path}; use the tools of its database."
         )
 
+    @property
+    def place(self) -> str:
+        """Where the memories are; of two engines with one place, only one need `erase_traces`."""
+        return f"{type(self).__name__} {id(self)}"
+
+    def erase_traces(self) -> list[str]:
+        """Make the bytes of what was deleted disappear, as far as the place allows; return what may remain.
+
+        Deleted items cannot be found by any call before. This is about what is left of them in files. The answer is in
+        sentences for people; none where nothing remains.
+
+        Raises:
+            StoreError: The place refused.
+        """
+        return [f"{type(self).__name__} does not tell what it leaves of memories that were deleted."]
+
     @abstractmethod
     def close(self) -> None:
         """Finish what is under way, give everything back, and refuse from now on; may be called twice."""

@@ -137,6 +137,10 @@ class MemoryEngine(BlockingEngine):
             "the items with search() and put them into a store in a file."
         )
 
+    def erase_traces(self) -> list[str]:
+        """Nothing is left of what was deleted."""
+        return []
+
     def run_all(self, batches: Sequence[Batch]) -> list[list[Answer] | BaseException]:
         """Execute one batch after the other."""
         outcomes: list[list[Answer] | BaseException] = []

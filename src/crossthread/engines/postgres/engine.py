@@ -29,6 +29,7 @@ from crossthread.engines.postgres import schema as schemas
 from crossthread.engines.postgres import statements as texts
 from crossthread.engines.postgres import verification, writes
 from crossthread.engines.postgres.connection import Connection, Pool, fetch
+from crossthread.engines.postgres.erasing import traces
 from crossthread.engines.postgres.reads import ALWAYS, Reader
 from crossthread.engines.postgres.schema import Schema
 from crossthread.engines.postgres.statements import Statements
@@ -192,6 +193,15 @@ class PostgresEngine(BlockingEngine):
             f"{self._pool.where} is no file that could be copied to {path}. PostgreSQL's own tool copies a live "
             f"schema consistently: pg_dump --schema={self.schema} --file={path} ..."
         )
+
+    @property
+    def place(self) -> str:
+        """The server and the schema."""
+        return f"{self._pool.where} {texts.quoted(self.schema)}"
+
+    def erase_traces(self) -> list[str]:
+        """Do nothing: what a server keeps of deleted rows is its administrator's matter. Return what remains."""
+        return traces(self._pool.where)
 
     def close(self) -> None:
         """Finish what is under way and close every connection."""

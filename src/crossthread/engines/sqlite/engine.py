@@ -25,6 +25,7 @@ from crossthread.engines.narrowing import indexable_paths
 from crossthread.engines.sqlite import connection as sqlite
 from crossthread.engines.sqlite import copying, indexes, queries
 from crossthread.engines.sqlite.commits import Commits, Entry
+from crossthread.engines.sqlite.erasing import erase_traces
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.pool import ConnectionPool
 from crossthread.engines.sqlite.reads import Reader, Renewal
@@ -70,6 +71,7 @@ class SQLiteEngine(BlockingEngine):
         # A store that nobody closed still leaves a clean file, at the latest when the program ends.
         weakref.finalize(self, self._pool.close, timeout_seconds=5.0)
         self._commits = Commits(self._commit)
+        self._alone = threading.Lock()  # held by who commits, or rewrites the file
         self._open_lock = threading.Lock()
         self._looking_up = threading.Lock()
         watch(self)
@@ -202,6 +204,21 @@ class SQLiteEngine(BlockingEngine):
         self._commits.drain()
         self._pool.close()
 
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
+    def erase_traces(self) -> list[str]:
+        """Rewrite the file, so that nothing that was deleted can be found in it."""
+        self.check_open()
+        with self._alone:  # whoever wants to write waits here, and not for a limited time
+            connection = self._pool.borrow()
+            try:
+                return erase_traces(connection, self.path)
+            finally:
+                self._pool.give_back(connection)
+
     # Running batches
 
     def run(self, batch: Batch) -> list[Answer]:
@@ -283,6 +300,10 @@ class SQLiteEngine(BlockingEngine):
         """Carry out entries in one transaction; one that fails is taken back alone and keeps its error."""
         if not entries:
             return
+        with self._alone:
+            self._commit_alone(entries)
+
+    def _commit_alone(self, entries: list[Entry]) -> None:
         connection = self._pool.borrow()
         try:
             try:
@@ -371,6 +392,7 @@ class SQLiteEngine(BlockingEngine):
         """Go on with new connections."""
         if in_child:
             self._commits = Commits(self._commit)
+            self._alone = threading.Lock()
             self._open_lock = threading.Lock()
             self._looking_up = threading.Lock()
             self._resident = Resident(self._limits)

@@ -82,6 +82,12 @@ class SharedConnection:
                     connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection outside of any transaction, to nobody else."""
+        with self._lock, mapped_errors(self.path):
+            yield self.connection()
+
     async def arun(self, call: Call) -> Any:
         """Wait, without blocking the event loop, for what a call returns."""
         if self._closed:
