@@ -94,3 +94,15 @@ def test_optional_packages_stay_in_their_room(module):
         assert module.startswith(its_rooms) or not any(line in text for line in imports), (
             f"crossthread.{module} imports {package}"
         )
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_nothing_is_unpickled(module):
+    """What comes out of a file or a server is data, never code: no module uses what makes objects of bytes."""
+    names = {
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(modules()[module].read_text("utf-8")))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    assert not names & {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}

