@@ -13,7 +13,7 @@ LAYERS = [
     "namespaces values ttl",
     "filters.ast filters.parse filters.match",
     "search.words search.vectors search.scan search.signs search.keyword search.fusion",
-    "settings",
+    "settings verification",
     "embedding.extract",
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters",
@@ -21,11 +21,12 @@ LAYERS = [
     "engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
     "engines.sqlite.limits engines.sqlite.commits engines.sqlite.queries engines.sqlite.words engines.sqlite.state",
     "engines.sqlite.indexes engines.sqlite.erasing engines.sqlite.resident engines.sqlite.ranking",
-    "engines.sqlite.reads engines.sqlite.writes engines.sqlite.engine",
+    "engines.sqlite.reads engines.sqlite.writes engines.sqlite.verification engines.sqlite.copying",
+    "engines.sqlite.engine",
     "engines.postgres.erasing",
     "engines.postgres.addresses engines.postgres.connection engines.postgres.statements engines.postgres.schema",
     "engines.postgres.candidates",
-    "engines.postgres.reads engines.postgres.writes engines.postgres.engine",
+    "engines.postgres.reads engines.postgres.writes engines.postgres.verification engines.postgres.engine",
     "engines.postgres.distribute",
     "reranking turns batch calls update sweeper store",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
@@ -93,3 +94,15 @@ def test_optional_packages_stay_in_their_room(module):
         assert module.startswith(its_rooms) or not any(line in text for line in imports), (
             f"crossthread.{module} imports {package}"
         )
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_nothing_is_unpickled(module):
+    """What comes out of a file or a server is data, never code: no module uses what makes objects of bytes."""
+    names = {
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(modules()[module].read_text("utf-8")))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    assert not names & {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}

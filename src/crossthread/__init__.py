@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from crossthread.typed.collection import Collection
     from crossthread.typed.indexed import Indexed
     from crossthread.typed.programs import TypedItem
+    from crossthread.verification import Verification
 
 __version__ = "0.1.0"
 
@@ -87,6 +88,7 @@ __all__ = [
     "Threads",
     "TypedItem",
     "UnsupportedError",
+    "Verification",
 ]
 
 _HOMES = {
@@ -100,6 +102,7 @@ _HOMES = {
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
     "TTLConfig": "crossthread.ttl",
+    "Verification": "crossthread.verification",
     "ThreadInfo": "crossthread.threads.records",
     "ThreadStep": "crossthread.threads.records",
     "Threads": "crossthread.threads.threads",

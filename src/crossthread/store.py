@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Self, cast
 
 from langchain_core.embeddings import Embeddings
@@ -45,6 +46,7 @@ from crossthread.sweeper import Sweeper
 from crossthread.ttl import TTLConfig, checked_ttl, omits_expired, parse_ttl
 from crossthread.turns import Turns
 from crossthread.update import Call, Pause, Run, Turn, run_update
+from crossthread.verification import Verification
 
 logger = logging.getLogger("crossthread")
 
@@ -505,6 +507,51 @@ class MemoryStore(Closing, BaseStore):
         if stopped:
             self._sweeper = None
         return stopped
+
+    # Looking after what is kept
+
+    def verify(self) -> Verification:
+        """Check that what is kept is whole: every item with exactly its vectors and keywords, no leftovers.
+
+        Reads everything, in the state of one moment, while others read and write.
+
+        Returns:
+            How many items were checked, and the problems found, a sentence each; it is true where there is none.
+
+        Raises:
+            StoreError: It cannot be read at all, or the engine, of another package, has no such check.
+        """
+        self._check_open()
+        return self._engine.verify()
+
+    async def averify(self) -> Verification:
+        """Do what `verify` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.verify)
+
+    def backup(self, path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the file of this store, and all else that is in it, to a new file, while others read and write.
+
+        The copy holds the state of one moment, is readable for its owner only, and appears under its name when it is
+        whole and on disk. It is a store like the original.
+
+        Args:
+            path: The new file; its folder exists.
+            progress: Called now and then with the bytes copied and the bytes in all.
+
+        Raises:
+            InvalidArgumentError: There is something at ``path``; nothing is overwritten.
+            StoreUnavailableError: The folder does not exist, or refuses.
+            StoreFullError: There is no room for the copy; nothing is left of it.
+            StoreError: The store is not in a file.
+        """
+        self._check_open()
+        self._engine.backup(Path(os.path.abspath(path)), progress)
+
+    async def abackup(
+        self, path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Do what `backup` does, without blocking the event loop; ``progress`` is called in another thread."""
+        await asyncio.to_thread(self.backup, path, progress=progress)
 
 
 def _preferences(durability: Any, index: IndexSettings | None) -> Preferences:

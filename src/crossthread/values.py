@@ -75,6 +75,17 @@ def decode(text: str) -> Any:
     return _decode(text)[0]
 
 
+def is_object(text: Any) -> bool:
+    """Whether something is the JSON text of an object, and nothing but that."""
+    if not isinstance(text, str):
+        return False
+    try:
+        value, end = _decode(text)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and end == len(text)
+
+
 def _check(node: Any, depth: int) -> None:
     if isinstance(node, str):
         if UNHOLDABLE.search(node) is not None:

@@ -20,6 +20,7 @@ from pglast.stream import RawStream
 from crossthread.engines.migrations import load_migrations
 from crossthread.engines.narrowing import narrowing
 from crossthread.engines.postgres import statements as texts
+from crossthread.engines.postgres import verification
 from crossthread.engines.postgres.reads import DIALECT
 from crossthread.engines.postgres.statements import Statements, scope
 from crossthread.filters.parse import parse_filter
@@ -38,6 +39,7 @@ MANY_SHARDS = {
     "known_vector",
     "known_vectors",
     "sweep",
+    "verify",
 }  # beside wide scopes; others ask one
 ONE_MACHINE = {
     "settings",
@@ -293,6 +295,8 @@ BAD = [
 
 EVERY = of_statements(is_cluster=True) | of_migrations() | of_modules()
 EVERY |= {f"{name} without vectors": sql for name, sql in of_statements(is_cluster=True, vector_schema=None).items()}
+EVERY |= {f"verify {n}": sql for n, (_, sql) in enumerate(verification.checks("x", "public"))}
+EVERY |= {"verify items": verification.count_items("x"), "unusable": verification.UNUSABLE_INDEXES}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from crossthread._clock import Clock, system_clock
 from crossthread.engines._worker import Answers, Worker
-from crossthread.errors import ConfigurationError, EmbeddingError, IndexMismatchError, StoreClosedError
+from crossthread.errors import ConfigurationError, EmbeddingError, IndexMismatchError, StoreClosedError, StoreError
 from crossthread.operations.commands import Answer, Batch
 from crossthread.settings import Durability
+from crossthread.verification import Verification
+
+Progress = Callable[[int, int], None]
+"""Told how a copy gets on: bytes copied, and bytes in all."""
 
 
 class VectorSpace(NamedTuple):
@@ -126,6 +131,24 @@ class Engine(ABC):
     @abstractmethod
     async def arun(self, batch: Batch) -> list[Answer]:
         """Execute a batch without blocking the event loop."""
+
+    def verify(self) -> Verification:
+        """Check everything that is kept against everything else; writes go on meanwhile.
+
+        Raises:
+            StoreError: The engine has no such check.
+        """
+        raise StoreError(f"{type(self).__name__} cannot check what it keeps: it does not define verify().")
+
+    def backup(self, path: Path, progress: Progress | None) -> None:
+        """Copy everything to a new file, in the state of one moment; writes go on meanwhile.
+
+        Raises:
+            StoreError: What the engine keeps is not a file that could be copied.
+        """
+        raise StoreError(
+            f"{type(self).__name__} keeps no file that could be copied to {path}; use the tools of its database."
+        )
 
     @property
     def place(self) -> str:

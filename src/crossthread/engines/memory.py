@@ -6,17 +6,20 @@ Dicts, one lock, no cleverness. It keeps values as JSON text, so that nothing is
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from crossthread import namespaces, ttl, values
 from crossthread._clock import Clock
+from crossthread._text import unescape
 from crossthread.engines._fork import watch
 from crossthread.engines._worker import Stretch
-from crossthread.engines.base import BlockingEngine, Preferences, VectorSpace, agreed_language
+from crossthread.engines.base import BlockingEngine, Preferences, Progress, VectorSpace, agreed_language
+from crossthread.errors import StoreError
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -41,6 +44,7 @@ from crossthread.operations.commands import (
 from crossthread.search import fusion, keyword, scan
 from crossthread.search.vectors import to_bytes
 from crossthread.search.words import Words
+from crossthread.verification import Findings, Verification, value_problems, vector_problems, word_problems
 
 Address = tuple[str, str]
 
@@ -97,6 +101,41 @@ class MemoryEngine(BlockingEngine):
         with self._lock:
             self._records.clear()
             self._owners.clear()
+
+    def verify(self) -> Verification:
+        """Check every record, and that the owners of texts are those of the records."""
+        findings = Findings()
+        owners: dict[bytes, set[Address]] = {}
+        with self._lock:
+            self.check_open()
+            for name, space in self._records.items():
+                for key, record in space.items():
+                    findings.items += 1
+                    for problem in self._problems((name, key), record):
+                        findings.add(f"{namespaces.from_text(name)} {unescape(key)!r}: {problem}.")
+                    for hash_ in record.hashes:
+                        owners.setdefault(hash_, set()).add((name, key))
+            if owners != self._owners:
+                findings.add("The index of texts does not hold exactly the texts of the items.")
+        return findings.report()
+
+    def _problems(self, address: Address, record: _Record) -> Iterator[str]:
+        row = record.row
+        if (row.namespace, row.key) != address:
+            yield f"it says that it is {row.namespace!r} {row.key!r}"
+        if row.updated_at > self._last_write:
+            yield f"it was written at {row.updated_at}, after the last write, {self._last_write}"
+        yield from value_problems(row.value, row.created_at, row.updated_at, record.ttl_minutes, record.expires_at)
+        yield from vector_problems(len(record.hashes), record.vectors, self.space.dims)
+        if record.words is not None:
+            yield from word_problems(record.words.counts, record.words.length)
+
+    def backup(self, path: Path, progress: Progress | None) -> None:
+        """Refuse: there is no file."""
+        raise StoreError(
+            f"A store in memory has no file that could be copied to {path}. Open a file instead of ':memory:', or read "
+            "the items with search() and put them into a store in a file."
+        )
 
     def erase_traces(self) -> list[str]:
         """Nothing is left of what was deleted."""

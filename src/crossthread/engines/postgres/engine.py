@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 
@@ -22,11 +23,11 @@ import psycopg
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
 from crossthread.engines._worker import copies
-from crossthread.engines.base import BlockingEngine, VectorSpace, agreed_language
+from crossthread.engines.base import BlockingEngine, Progress, VectorSpace, agreed_language
 from crossthread.engines.postgres import connection as postgres
 from crossthread.engines.postgres import schema as schemas
 from crossthread.engines.postgres import statements as texts
-from crossthread.engines.postgres import writes
+from crossthread.engines.postgres import verification, writes
 from crossthread.engines.postgres.connection import Connection, Pool, fetch
 from crossthread.engines.postgres.erasing import traces
 from crossthread.engines.postgres.reads import ALWAYS, Reader
@@ -39,6 +40,7 @@ from crossthread.errors import (
     StoreUnavailableError,
 )
 from crossthread.operations.commands import WRITES, Answer, Batch, Delete, Forget, Get, Put, Sweep
+from crossthread.verification import Findings, Verification
 
 logger = logging.getLogger("crossthread")
 
@@ -101,6 +103,7 @@ class PostgresEngine(BlockingEngine):
         weakref.finalize(self, self._pool.close)
         self._statements: Statements | None = None
         self._wanted: VectorSpace | None = None
+        self._is_claimed = False  # whether the schema says which dimensions its vectors have
         self._language: str | None = None
         self._open_lock = threading.Lock()
         watch(self)
@@ -156,6 +159,7 @@ class PostgresEngine(BlockingEngine):
 
     def _take(self, found: Schema) -> None:
         self.space = found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
+        self._is_claimed = found.space.dims is not None
         self._pool.suit(found.statements.settings, found.vector_type)
         self._statements = found.statements
 
@@ -167,6 +171,28 @@ class PostgresEngine(BlockingEngine):
         if self._statements is None:
             raise StoreError(f"{self._pool.where} has no schema {self.schema!r} of this release. {postgres.SETUP_HINT}")
         return self._statements
+
+    # Looking after the schema
+
+    def verify(self) -> Verification:
+        """Check the schema: every item, its words and its vectors, in one snapshot."""
+
+        def check(connection: Connection) -> Verification:
+            findings = Findings()
+            with postgres.transaction(connection, verification.BEGIN):
+                if not self._ready().has_vectors and schemas.has_vectors(connection, self._ready()):
+                    self.open(self._wanted, self._language, create=False)
+                verification.verify(connection, self._ready(), findings)
+            return findings.report()
+
+        return self._attempt(check, is_read=True)
+
+    def backup(self, path: Path, progress: Progress | None) -> None:
+        """Refuse, and name PostgreSQL's own way."""
+        raise StoreError(
+            f"{self._pool.where} is no file that could be copied to {path}. PostgreSQL's own tool copies a live "
+            f"schema consistently: pg_dump --schema={self.schema} --file={path} ..."
+        )
 
     @property
     def place(self) -> str:
@@ -220,6 +246,7 @@ class PostgresEngine(BlockingEngine):
             *_, model, dims = fetch(connection, statements.state)[0]
             if dims is not None:
                 self.space = VectorSpace(model, dims).agreed(self._wanted or VectorSpace(), self._pool.where)
+                self._is_claimed = True
         return self.space
 
     def _get_together(self, batches: Sequence[Batch]) -> dict[int, list[Answer] | BaseException]:
@@ -277,7 +304,7 @@ class PostgresEngine(BlockingEngine):
             if not all(isinstance(command, WRITES) and writes.is_plain(command) for command in commands):
                 continue
             dims = writes.first_dims(batch)
-            if dims is not None and dims != self.space.dims:
+            if dims is not None and not (self._is_claimed and dims == self.space.dims):
                 continue  # the first vectors of all, or wrong ones
             addresses = {(command.namespace, command.key) for command in cast(Sequence[Put | Delete], commands)}
             differs = bool(group) and batches[group[0]].omit_expired != batch.omit_expired
@@ -323,7 +350,7 @@ class PostgresEngine(BlockingEngine):
                 return [writes.erase(connection, statements, commands[0], moment)]
         changes = cast(list[Put | Delete], [command for command in commands if isinstance(command, WRITES)])
         reads = [command for command in commands if not isinstance(command, WRITES)]
-        is_first = dims is not None and self.space.dims is None
+        is_first = dims is not None and not self._is_claimed
         if not reads and not is_first:
             return writes.write(connection, statements, changes, moment)
         answers: list[Answer] = []
@@ -337,7 +364,8 @@ class PostgresEngine(BlockingEngine):
                 named = self._wanted.model if self._wanted is not None else None
                 space = writes.claim_space(connection, statements, named, cast(int, dims))
             answers += writes.write(connection, statements, changes, moment)
-        self.space = space
+        if is_first:
+            self.space, self._is_claimed = space, True
         return answers
 
     def _attempt(self, work: Callable[[Connection], _T], *, is_read: bool) -> _T:

@@ -19,11 +19,11 @@ from typing import Any
 
 from crossthread._clock import Clock
 from crossthread.engines._fork import watch
-from crossthread.engines.base import BlockingEngine, Preferences, VectorSpace, agreed_language
+from crossthread.engines.base import BlockingEngine, Preferences, Progress, VectorSpace, agreed_language
 from crossthread.engines.migrations import load_migrations, pending
 from crossthread.engines.narrowing import indexable_paths
 from crossthread.engines.sqlite import connection as sqlite
-from crossthread.engines.sqlite import indexes, queries
+from crossthread.engines.sqlite import copying, indexes, queries
 from crossthread.engines.sqlite.commits import Commits, Entry
 from crossthread.engines.sqlite.erasing import erase_traces
 from crossthread.engines.sqlite.limits import LIMITS, Limits
@@ -31,9 +31,11 @@ from crossthread.engines.sqlite.pool import ConnectionPool
 from crossthread.engines.sqlite.reads import Reader, Renewal
 from crossthread.engines.sqlite.resident import Outdated, Resident
 from crossthread.engines.sqlite.state import read_state
+from crossthread.engines.sqlite.verification import verify
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
 from crossthread.operations.commands import Answer, Batch, KnownVectors
+from crossthread.verification import Findings, Verification
 
 logger = logging.getLogger("crossthread")
 
@@ -126,8 +128,12 @@ class SQLiteEngine(BlockingEngine):
             raise StoreReadOnlyError(f"{self.path} has no crossthread tables of this release, and cannot be written.")
         sqlite.use_write_ahead_log(connection)
         connection.execute("BEGIN IMMEDIATE")
+        kept: Path | None = None
         try:
-            for step in self._missing(connection, steps):  # another process may just have done it
+            missing = self._missing(connection, steps)  # another process may just have done it
+            if missing and missing[0].number > 1:
+                kept = self._keep_a_copy(missing[-1].number)
+            for step in missing:
                 for statement in step.statements:
                     connection.execute(statement)
                 connection.execute(queries.SET_SCHEMA_VERSION, (step.number,))
@@ -139,7 +145,22 @@ class SQLiteEngine(BlockingEngine):
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
+            if kept is not None:
+                logger.warning("%s was left as it was; %s is a copy of it", self.path, kept)
             raise
+        if kept is not None:
+            kept.unlink(missing_ok=True)
+
+    def _keep_a_copy(self, number: int) -> Path:
+        """Copy the file, which nobody writes meanwhile, before it is brought up to a schema."""
+        kept = self.path.with_name(f"{self.path.name}.before-schema-{number}")
+        logger.info("Bringing %s up to schema %d; until that is done, %s is a copy of it", self.path, number, kept)
+        reader = self._pool.borrow()
+        try:
+            copying.copy_over(reader, kept)
+        finally:
+            self._pool.give_back(reader)
+        return kept
 
     def _agree_on_language(self, connection: sqlite3.Connection, language: str | None) -> None:
         """Check the language of the words in the file; the first store with an index sets it, and makes their index."""
@@ -337,6 +358,32 @@ class SQLiteEngine(BlockingEngine):
                 transaction.restore(before)
                 entry.outcome = sqlite.as_store_error(error, self.path) if isinstance(error, sqlite3.Error) else error
             connection.execute("RELEASE entry")
+
+    # Looking after the file
+
+    def verify(self) -> Verification:
+        """Check the file: SQLite's own check, every item, and both indexes against the items."""
+        self.check_open()
+        findings = Findings()
+        connection = self._pool.borrow()
+        try:
+            with sqlite.mapped_errors(self.path):
+                connection.execute("BEGIN")
+                verify(connection, findings)
+        finally:
+            _roll_back(connection)
+            self._pool.give_back(connection)
+        return findings.report()
+
+    def backup(self, path: Path, progress: Progress | None) -> None:
+        """Copy the file as it is at this moment to a new one."""
+        self.check_open()
+        connection = self._pool.borrow()
+        try:
+            copying.backup(connection, path, progress)
+        finally:
+            self._pool.give_back(connection)
+        logger.info("Copied %s to %s", self.path, path)
 
     def before_fork(self) -> None:
         """Close every connection: SQLite's locks do not survive a fork."""

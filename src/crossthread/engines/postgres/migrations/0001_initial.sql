@@ -57,9 +57,12 @@ CREATE FUNCTION {schema}.present() RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint
 $$;
 
--- The microsecond at which what lives so many minutes from p_now is gone; the limits are those of crossthread.ttl.
+-- The microsecond at which what lives so many minutes from p_now is gone, NULL for what lives for ever; the limits are those
+-- of crossthread.ttl.
 CREATE FUNCTION {schema}.expiry(p_now bigint, p_minutes double precision) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT least(p_now::numeric + round(least(p_minutes, 1e12) * 60000000)::numeric, 4611686018427387904)::bigint
+    SELECT CASE WHEN p_minutes IS NOT NULL THEN
+        least(p_now::numeric + round(least(p_minutes, 1e12) * 60000000)::numeric, 4611686018427387904)::bigint
+    END
 $$;
 
 -- Gives out p_count successive values for updated_at and returns the first: the present, or what follows the last one
