@@ -143,7 +143,8 @@ class SQLiteEngine(BlockingEngine):
             if state.latest > state.indexed_items:
                 indexes.settle(connection, state, state.latest, state.erasures)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            sqlite.let_go(error)
             _roll_back(connection)
             if kept is not None:
                 logger.warning("%s was left as it was; %s is a copy of it", self.path, kept)
@@ -249,8 +250,11 @@ class SQLiteEngine(BlockingEngine):
         connection = self._pool.borrow()
         try:
             reader, answers = self._read_snapshot(connection, batch)
-        except sqlite3.Error as error:
-            raise sqlite.as_store_error(error, self.path) from error
+        except BaseException as error:
+            sqlite.let_go(error)
+            if isinstance(error, sqlite3.Error):
+                raise sqlite.as_store_error(error, self.path) from error
+            raise
         finally:
             self._pool.give_back(connection)
         if reader.renewals and not self._pool.read_only:
@@ -330,7 +334,8 @@ class SQLiteEngine(BlockingEngine):
             settled = self._is_time_to_settle(transaction)
             transaction.finish(settled)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            sqlite.let_go(error)
             _roll_back(connection)
             raise
         self._unindexed = 0 if settled else self._unindexed + transaction.changes
@@ -352,6 +357,7 @@ class SQLiteEngine(BlockingEngine):
             try:
                 entry.outcome = entry.work(transaction)
             except Exception as error:
+                sqlite.let_go(error)
                 if not connection.in_transaction:  # a full disk ends the whole transaction
                     raise
                 connection.execute("ROLLBACK TO entry")
