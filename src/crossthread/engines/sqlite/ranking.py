@@ -150,8 +150,8 @@ class Ranking:
         if count > self.limits.candidates // 4:
             return _Chosen(lambda: self._read_parts(command.prefix, matching, dims), None)
         query = cast(Vectors, command.vector)
-        first, best = self.limits.counted, self.limits.candidates
-        chosen = signs.most_alike(vectors, query, first, best, matching, items=4 * count)
+        first, second = self.limits.counted, self.limits.candidates
+        chosen = signs.most_alike(vectors, query, first, second, matching, items=4 * count)
         if found is not None:
             best = keyword.best(found, self.limits.candidates)
             chosen = np.union1d(chosen, np.array([hit.id for hit in best], dtype=np.int64))
