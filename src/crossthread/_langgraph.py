@@ -51,10 +51,9 @@ def runtime_of(config: RunnableConfig | Mapping[str, Any] | None) -> Runtime[Any
     return Runtime(context=getattr(found, "context", None), store=getattr(found, "store", None))
 
 
-def cache_of(config: RunnableConfig) -> tuple[bool, Any]:
-    """Return whether a config says which cache a run uses, and which; it may say None."""
-    configurable = configurable_of(config)
-    return CONFIG_KEY_CACHE in configurable, configurable.get(CONFIG_KEY_CACHE)
+def cache_of(config: RunnableConfig) -> Any:
+    """Return the cache that a config says a run uses, or None."""
+    return configurable_of(config).get(CONFIG_KEY_CACHE)
 
 
 def call_of(config: RunnableConfig) -> Callable[..., Any] | None:
@@ -69,10 +68,9 @@ def seeded(
     cache: Any = None,
     call: Callable[..., Any] | None = None,
 ) -> RunnableConfig:
-    """Return a copy of a config that carries a runtime, and a cache and a starter of tasks where they are given."""
-    configurable = {**configurable_of(config), CONFIG_KEY_RUNTIME: runtime}
-    if cache is not None:
-        configurable[CONFIG_KEY_CACHE] = cache
+    """Return a copy of a config that carries a runtime, a cache or None, and a starter of tasks where one is given."""
+    # Where no cache is said, LangGraph takes a nested graph's own, whose keys know of no scope.
+    configurable = {**configurable_of(config), CONFIG_KEY_RUNTIME: runtime, CONFIG_KEY_CACHE: cache}
     if call is not None:
         configurable[CONFIG_KEY_CALL] = call
     return cast(RunnableConfig, {**(config or {}), CONF: configurable})

@@ -48,7 +48,7 @@ class RareWordsComparison(StoreComparison):
 class LittleMemoryComparison(RareWordsComparison):
     """The file engine with hardly any room for vectors: entries grow out of it, turn into signs, leave, come back."""
 
-    limits = LIMITS._replace(vector_bytes=400, listed_items=4, few_words=3, unindexed=1)
+    limits = LIMITS._replace(vector_bytes=400, entry_bytes=0, listed_items=4, few_words=3, unindexed=1)
 
     def open_store(self, folder: Path, *, index: Any = None, **settings: Any) -> MemoryStore:
         index = None if index is None else {**index, "filter_fields": ["a", "b", "a.b", "b.c"]}

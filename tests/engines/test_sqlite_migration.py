@@ -9,6 +9,8 @@ from crossthread import MemoryStore
 from crossthread.embedding.extract import text_hash
 from crossthread.engines.migrations import load_migrations
 from crossthread.engines.sqlite import queries, words
+from crossthread.engines.sqlite.engine import SQLiteEngine
+from crossthread.engines.sqlite.limits import LIMITS
 from crossthread.search.vectors import to_bytes, unit_vectors
 from crossthread.testing import HashEmbeddings
 
@@ -16,7 +18,7 @@ EMBED = HashEmbeddings(dims=8)
 TEXTS = {"1": "likes tea", "2": "likes coffee", "3": "hates tea"}
 
 
-def old_file(path, *, release):
+def old_file(path, *, release, texts=TEXTS):
     """Make a file as release 0.1 (schema 1) or 0.2 (schema 2, with words) left it."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for step in load_migrations("crossthread.engines.sqlite")[:release]:
@@ -26,7 +28,7 @@ def old_file(path, *, release):
         if release == 2:
             connection.execute(queries.CREATE_WORDS)
             connection.execute("UPDATE crossthread_state SET language = 'english'")
-        for id_, (key, text) in enumerate(TEXTS.items(), start=10):
+        for id_, (key, text) in enumerate(texts.items(), start=10):
             vector = to_bytes(unit_vectors(EMBED.embed_documents([text]), 1, None))
             # The last item written has not the last id: an update kept it.
             stamp = 1_700_000_000_000_000 - id_
@@ -71,6 +73,16 @@ def test_everything_in_an_older_file_is_found_as_before(tmp_path, release):
         assert [hit.key for hit in store.search((), query="milk", mode="keyword")] == ["1"]
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_an_older_file_that_is_empty_gets_its_words_back(tmp_path):
+    path = tmp_path / "agent.db"
+    old_file(path, release=2, texts={})
+    engine = SQLiteEngine(path, limits=LIMITS._replace(unindexed=2, few_words=0))
+    with MemoryStore(engine, index={"fields": ["text"]}) as store:
+        for i in range(5):
+            store.put(("u",), str(i), {"text": "likes tea"})
+        assert len(store.search((), query="tea")) == 5
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ class TestScopedStore(StoreSuite):
     test_a_sweep_counts_what_it_deletes = None
     test_a_sweep_takes_the_vectors_along = None
     test_swept_items_leave_no_words = None
+    test_no_operation_on_one_namespace_reaches_another = None
     test_what_expired_does_not_count = None
     test_an_expired_item_can_be_written_again = None
     test_expired_items_can_be_shown = None

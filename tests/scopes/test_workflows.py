@@ -820,6 +820,58 @@ def test_a_cached_result_is_never_given_to_another_user(memory):
         cache.clear()
 
 
+def test_a_nested_graph_with_a_cache_of_its_own_gives_nothing_to_another_user(memory):
+    @task(cache_policy=CachePolicy())
+    def cached(word):
+        return mine(get_store())
+
+    @entrypoint(cache=InMemoryCache())
+    def inner_workflow(word):
+        return cached(word).result()
+
+    def node(state: State) -> State:
+        return {"seen": mine(get_store())}
+
+    graph = StateGraph(State).add_node(node, cache_policy=CachePolicy()).add_edge(START, "node")
+    inner_graph = graph.compile(cache=InMemoryCache())
+
+    def body(_=""):
+        return inner_workflow.invoke("w"), inner_graph.invoke({})["seen"]
+
+    async def abody(_=""):
+        return await inner_workflow.ainvoke("w"), (await inner_graph.ainvoke({}))["seen"]
+
+    scoped = memory.entrypoint(scope=SCOPE, checkpointer=None)(body)
+    ascoped = memory.entrypoint(scope=SCOPE, checkpointer=None)(abody)
+    cached_too = memory.entrypoint(scope=SCOPE, checkpointer=None, cache=InMemoryCache())(body)
+    body_task, abody_task = memory.task(scope=SCOPE)(body), memory.task(scope=SCOPE)(abody)
+    with_task = memory.entrypoint(checkpointer=None)(lambda _: body_task().result())
+
+    @memory.entrypoint(checkpointer=None)
+    async def with_atask(_):
+        return await abody_task()
+
+    for user in ("ada", "bob", "ada", "bob"):
+        for workflow in (scoped, cached_too, with_task):
+            assert workflow.invoke("", run(user)) == ([user], [user])
+        for workflow in (ascoped, with_atask):
+            assert workflow_async(workflow.ainvoke("", run(user))) == ([user], [user])
+
+
+def test_a_nested_scoped_workflow_keeps_its_cache(memory):
+    calls = []
+
+    @memory.entrypoint(scope=SCOPE, checkpointer=None, cache=InMemoryCache(), cache_policy=CachePolicy())
+    def child(word, *, store):
+        calls.append(word)
+        return mine(store)
+
+    parent = memory.entrypoint(scope=SCOPE, checkpointer=None)(lambda word: child.invoke(word))
+    for user in ("ada", "bob", "ada", "bob"):
+        assert parent.invoke("w", run(user)) == [user]
+    assert calls == ["w", "w"]
+
+
 def test_clearing_a_tasks_cache_clears_it_for_every_scope(memory):
     calls = []
     cache = InMemoryCache()

@@ -34,12 +34,6 @@ class Block(NamedTuple):
     starts: npt.NDArray[np.int64] | None
     hidden: npt.NDArray[np.intp] | None = None
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the block keeps in memory."""
-        starts = 0 if self.starts is None else self.starts.nbytes
-        return self.matrix.nbytes + self.ids.nbytes + self.stamps.nbytes + starts
-
     def without(self, ids: npt.NDArray[np.int64]) -> Block:
         """Return the block with these items hidden, too."""
         places = np.flatnonzero(np.isin(self.ids, ids))

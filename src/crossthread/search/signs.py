@@ -36,11 +36,6 @@ class Signs(NamedTuple):
     columns: tuple[Words, ...]
     hidden: npt.NDArray[np.intp] | None = None
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that they keep in memory."""
-        return self.ids.nbytes + sum(column.nbytes for column in self.columns)
-
     def without(self, ids: npt.NDArray[np.int64]) -> Signs:
         """Return them with the vectors of these items hidden, too."""
         places = np.flatnonzero(np.isin(self.ids, ids))
@@ -63,7 +58,13 @@ def columns_for(dims: int) -> int:
 
 
 def most_alike(
-    signs: Signs, query: Vectors, first: int, count: int, allowed: npt.NDArray[np.int64] | None = None
+    signs: Signs,
+    query: Vectors,
+    first: int,
+    count: int,
+    allowed: npt.NDArray[np.int64] | None = None,
+    *,
+    items: int = 1,
 ) -> npt.NDArray[np.int64]:
     """Return the ids of the items whose signs are most like a query's; of equal ones the highest ids.
 
@@ -71,15 +72,22 @@ def most_alike(
         signs: Of the vectors to choose from.
         query: One vector, shape (dims,).
         first: How many vectors the first pass leaves to the second.
-        count: How many vectors the second pass leaves.
+        count: How many vectors the second pass leaves, which may be of fewer items.
         allowed: Only these ids, where given.
+        items: So many items at the least, where there are as many, however many vectors that takes.
     """
-    places = _visible(signs, allowed)
+    visible = _visible(signs, allowed)
     differing = _differing(signs, query)
-    places = _least(differing if places is None else differing[places], places, signs.ids, first)
-    if len(places) > count:
-        places = _least(-_products(signs, query, places), places, signs.ids, count)
-    return np.unique(signs.ids[places])
+    if visible is not None:
+        differing = differing[visible]
+    while True:
+        places = _least(differing, visible, signs.ids, first)
+        if len(places) > count:
+            places = _least(-_products(signs, query, places), places, signs.ids, count)
+        chosen = np.unique(signs.ids[places])
+        if len(chosen) >= items or len(places) == len(differing):
+            return chosen
+        first, count = 4 * first, 4 * count
 
 
 def _visible(signs: Signs, allowed: npt.NDArray[np.int64] | None) -> npt.NDArray[np.intp] | None:

@@ -38,6 +38,7 @@ from crossthread.testing.suite.fresh_words import FreshWords
 from crossthread.testing.suite.harness import OpenRaw, index_of
 from crossthread.testing.suite.hybrid import Hybrid
 from crossthread.testing.suite.indexing import Indexing
+from crossthread.testing.suite.isolation import Isolation
 from crossthread.testing.suite.keywords import Keywords
 from crossthread.testing.suite.modes import Modes
 from crossthread.testing.suite.namespaces import Namespaces
@@ -69,6 +70,7 @@ class StoreSuite(
     IndexSettings,
     TimeToLive,
     Namespaces,
+    Isolation,
     Calling,
     Closing,
     Forgetting,

@@ -137,6 +137,47 @@ def filters() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+LOOKALIKES = [
+    ["a", "ab", "abc", "a ", " a", "a-", "a+", "a/", "a!", "a0"],
+    ["ada", "Ada", "ADA", "ad\u00e1", "ada\u0301", "\uff41da", "\u0430da", "ada\u200b", "\u202eada"],
+    ["%", "_", "*", "**", "?", "[a]", "[", "]", "a%", "a_", "a*", "a?", "\\", "\\%", "\\_", "/", "-", "a\\"],
+    ["'", '"', "''", '"" OR 1', "--", ";", "a'b", "$1", ":a", "?1", "%s", "{0}", "NULL", "null"],
+    ["\x1a", "\x1a0000", "\x1a001a", "\ud800", "\x1ad800", "\udfff", "\uffff", "\U0010ffff", "\x01", "\x7f"],
+    [
+        "\u00df",
+        "ss",
+        "SS",
+        "\u1e9e",
+        "\u0131",
+        "i",
+        "I",
+        "\u0130",
+        "\ufb01",
+        "fi",
+        "\u00e9",
+        "e\u0301",
+        "\u00ea",
+        "\u00e8",
+    ],
+    ["1", "01", "1e0", "+1", "-1", "\uff11", "\u0661", "true", "True", "None"],
+]
+"""Families of labels that are easily taken for each other: by their beginning, their case, as patterns or as code."""
+
+
+def lookalikes() -> st.SearchStrategy[list[tuple[str, ...]]]:
+    """Sets of two to six namespaces, most of whose labels are of one family."""
+    return st.sampled_from(LOOKALIKES).flatmap(
+        lambda family: st.lists(
+            st.lists(st.one_of(st.sampled_from(family), st.sampled_from(family), labels()), min_size=1, max_size=3).map(
+                tuple
+            ),
+            min_size=2,
+            max_size=6,
+            unique=True,
+        )
+    )
+
+
 def ttls() -> st.SearchStrategy[float | None]:
     """Times to live, in minutes, that the clock of a random walk passes."""
     return st.sampled_from([None, None, 0, 0.5, 1, 3, 10])

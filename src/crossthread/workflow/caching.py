@@ -62,6 +62,11 @@ class ScopedCache(BaseCache[Any]):
         await self._cache.aclear(namespaces)
 
 
+def scoped_cache(cache: BaseCache[Any] | None, namespace: Namespace) -> BaseCache[Any] | None:
+    """Return what a run of a scope uses in the place of a cache; None stays None."""
+    return None if cache is None else ScopedCache(cache, namespace)
+
+
 def scoped_policy(policy: CachePolicy[Any] | None, namespace: Namespace) -> CachePolicy[Any] | None:
     """Return a policy whose keys hold the scope beside the arguments."""
     if policy is None:

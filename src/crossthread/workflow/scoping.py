@@ -24,7 +24,7 @@ from crossthread import _langgraph
 from crossthread.errors import ConfigurationError, ScopeError
 from crossthread.namespaces import Namespace
 from crossthread.scopes.scope import Scope, view_for_run, whole_store
-from crossthread.workflow.caching import ScopedCache, scoped_policy
+from crossthread.workflow.caching import scoped_cache, scoped_policy
 
 GraphT = TypeVar("GraphT", bound=Pregel[Any, Any, Any, Any])
 
@@ -101,11 +101,8 @@ def _begin(
         raise ScopeError(f"The scope {scope.labels!r} has no store: this graph has none, and its platform gives none.")
     # LangGraph takes an empty context for none, and the caller's in its place.
     namespace = scope.resolve(merged, context=context or None)
-    said, cache = _langgraph.cache_of(merged)
-    if not said:
-        cache = graph.cache
-    if cache is not None:
-        cache = ScopedCache(cache, namespace)
+    cache = _langgraph.cache_of(merged)
+    cache = scoped_cache(graph.cache if cache is None else cache, namespace)
     runtime = runtime.override(store=view_for_run(store, namespace))
     return _langgraph.seeded(config, runtime, cache=cache), context
 
@@ -197,13 +194,14 @@ def _swap(scope: Scope, kwargs: dict[str, Any]) -> RunnableConfig:
 
 def _seed_task(scope: Scope, config: RunnableConfig, runtime: Runtime[Any], namespace: Namespace) -> RunnableConfig:
     """Return a config with a runtime, from which tasks are started within the scope."""
+    cache = scoped_cache(_langgraph.cache_of(config), namespace)
     start = _langgraph.call_of(config)
     if start is None:
-        return _langgraph.seeded(config, runtime)
+        return _langgraph.seeded(config, runtime, cache=cache)
 
     # LangGraph takes a nested task's store from the loop that runs it, which knows of no scope.
     def start_within(function: Any, *args: Any, **settings: Any) -> Any:
         policy = scoped_policy(settings.pop("cache_policy", None), namespace)
         return start(_within(scope, function), *args, cache_policy=policy, **settings)
 
-    return _langgraph.seeded(config, runtime, call=start_within)
+    return _langgraph.seeded(config, runtime, cache=cache, call=start_within)

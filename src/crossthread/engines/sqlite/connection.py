@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import clear_frames
 
 from crossthread.errors import (
     StoreBusyError,
@@ -146,8 +147,23 @@ def mapped_errors(path: Path) -> Iterator[None]:
     """Raise ours for any error of sqlite3, with the cause kept."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise as_store_error(error, path) from error
+    except BaseException as error:
+        let_go(error)
+        if isinstance(error, sqlite3.Error):
+            raise as_store_error(error, path) from error
+        raise
+
+
+def let_go(error: BaseException | None) -> None:
+    """Close what statements an error left unfinished, before its connection is used again.
+
+    A statement ends with its cursor, and the cursors of frames that an error went through live as long as the error
+    does. Until then the connection would keep to the state it was reading, and be told that the file is locked when it
+    writes; even a closed one would hold its locks.
+    """
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def as_store_error(error: sqlite3.Error, path: Path) -> StoreError:

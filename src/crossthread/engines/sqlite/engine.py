@@ -138,11 +138,13 @@ class SQLiteEngine(BlockingEngine):
                     connection.execute(statement)
                 connection.execute(queries.SET_SCHEMA_VERSION, (step.number,))
             state = read_state(connection)
-            if state.language is not None and state.latest > state.indexed_items:
+            if state.language is not None:  # also where the file is empty: the step of schema 3 has dropped the index
                 connection.execute(queries.CREATE_WORDS)
+            if state.latest > state.indexed_items:
                 indexes.settle(connection, state, state.latest, state.erasures)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            sqlite.let_go(error)
             _roll_back(connection)
             if kept is not None:
                 logger.warning("%s was left as it was; %s is a copy of it", self.path, kept)
@@ -248,8 +250,11 @@ class SQLiteEngine(BlockingEngine):
         connection = self._pool.borrow()
         try:
             reader, answers = self._read_snapshot(connection, batch)
-        except sqlite3.Error as error:
-            raise sqlite.as_store_error(error, self.path) from error
+        except BaseException as error:
+            sqlite.let_go(error)
+            if isinstance(error, sqlite3.Error):
+                raise sqlite.as_store_error(error, self.path) from error
+            raise
         finally:
             self._pool.give_back(connection)
         if reader.renewals and not self._pool.read_only:
@@ -329,7 +334,8 @@ class SQLiteEngine(BlockingEngine):
             settled = self._is_time_to_settle(transaction)
             transaction.finish(settled)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            sqlite.let_go(error)
             _roll_back(connection)
             raise
         self._unindexed = 0 if settled else self._unindexed + transaction.changes
@@ -351,6 +357,7 @@ class SQLiteEngine(BlockingEngine):
             try:
                 entry.outcome = entry.work(transaction)
             except Exception as error:
+                sqlite.let_go(error)
                 if not connection.in_transaction:  # a full disk ends the whole transaction
                     raise
                 connection.execute("ROLLBACK TO entry")

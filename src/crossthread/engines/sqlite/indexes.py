@@ -93,6 +93,8 @@ class RecentTexts:
     def times_of(self, connection: sqlite3.Connection, hash_: bytes, latest: int | None) -> list[int]:
         """Return the times of items that have, or had, a text; [] where it stands in the index or nowhere.
 
+        The latest come first: a put of the same text again and again has erased those before.
+
         Args:
             connection: The connection to read on.
             hash_: The text's hash.
@@ -101,7 +103,7 @@ class RecentTexts:
         with self._lock:
             if latest is not None and latest > self._until:
                 self._read(connection)
-            return list(self._times.get(hash_, ()))
+            return self._times.get(hash_, [])[::-1]
 
     def add(self, before: int, indexed: int, written: list[tuple[int, tuple[bytes, ...]]]) -> None:
         """Take over what this process has just committed, which spares reading it back.

@@ -11,6 +11,8 @@ class Limits(NamedTuple):
     vector_bytes: int
     """How much memory vectors may take that were searched lately. A search over more than that looks at their signs
     first, and at the vectors of the most promising items."""
+    entry_bytes: int
+    """How much of that a prefix takes beside its vectors."""
     listed_items: int
     """A prefix of so many items at the most is brought up to date by a list of what it holds, a larger one by what has
     been written and erased since."""
@@ -29,6 +31,7 @@ class Limits(NamedTuple):
 
 LIMITS = Limits(
     vector_bytes=512 * 2**20,
+    entry_bytes=1_500,
     listed_items=2_000,
     counted=8_000,
     candidates=400,

@@ -149,8 +149,9 @@ class Ranking:
             return _Chosen(lambda: [(block, matching)], None)
         if count > self.limits.candidates // 4:
             return _Chosen(lambda: self._read_parts(command.prefix, matching, dims), None)
-        limits = self.limits
-        chosen = signs.most_alike(vectors, cast(Vectors, command.vector), limits.counted, limits.candidates, matching)
+        query = cast(Vectors, command.vector)
+        first, second = self.limits.counted, self.limits.candidates
+        chosen = signs.most_alike(vectors, query, first, second, matching, items=4 * count)
         if found is not None:
             best = keyword.best(found, self.limits.candidates)
             chosen = np.union1d(chosen, np.array([hit.id for hit in best], dtype=np.int64))

@@ -49,6 +49,11 @@ class Rows:
         self.by_time: dict[int, Any] = {}
         self.nbytes = 0
 
+    def clear(self) -> None:
+        """Drop all."""
+        self.by_time.clear()
+        self.nbytes = 0
+
     def add(self, rows: Iterable[Any]) -> None:
         """Take in rows of `queries.ROWS`."""
         for row in rows:
@@ -99,13 +104,16 @@ class Resident:
             kept = self._entries.get(prefix)
             if kept is None or kept.rows is not entry.rows:
                 return
-            before = entry.rows.nbytes
-            if before > self.limits.vector_bytes / _ROWS_SHARE:
-                entry.rows.by_time.clear()
-                entry.rows.nbytes = 0
+            self._bytes -= entry.rows.nbytes
             entry.rows.add(rows)
-            self._bytes += entry.rows.nbytes - before
-            self._make_room()
+            if entry.rows.nbytes > self.limits.vector_bytes / _ROWS_SHARE:
+                entry.rows.clear()
+                entry.rows.add(rows)
+            self._bytes += entry.rows.nbytes
+            self._make_room(for_rows_of=prefix)
+            if self._bytes > self.limits.vector_bytes:  # rows are read again in no time, vectors are not
+                self._bytes -= entry.rows.nbytes
+                entry.rows.clear()
 
     def find(self, connection: sqlite3.Connection, prefix: str, state: State, dims: int) -> Entry | None:
         """Return what lies below a prefix as of the state that a transaction sees; None: too much to keep.
@@ -138,21 +146,27 @@ class Resident:
     def _keep(self, prefix: str, entry: Entry | None) -> None:
         with self._lock:
             old = self._entries.pop(prefix, None)
-            self._bytes -= _size(old) if old is not None else 0
-            if entry is None or _size(entry) > self.limits.vector_bytes:
+            self._bytes -= self._cost(old) if old is not None else 0
+            if entry is None or self._cost(entry) > self.limits.vector_bytes:
                 return
-            self._bytes += _size(entry)
+            self._bytes += self._cost(entry)
             self._make_room()
             self._entries[prefix] = entry
 
-    def _make_room(self) -> None:
+    def _make_room(self, for_rows_of: str | None = None) -> None:
+        """Let entries go until the others fit; for rows of an entry only small ones, and not that one itself."""
         budget = self.limits.vector_bytes
-        for small_only in (True, False):
+        for small_only in (True, False) if for_rows_of is None else (True,):
+            if self._bytes <= budget:
+                return
             for prefix, entry in list(self._entries.items()):
                 if self._bytes <= budget:
                     return
-                if not small_only or _size(entry) < budget / _SMALL_SHARE:
-                    self._bytes -= _size(self._entries.pop(prefix))
+                if prefix != for_rows_of and (not small_only or _size(entry) < budget / _SMALL_SHARE):
+                    self._bytes -= self._cost(self._entries.pop(prefix))
+
+    def _cost(self, entry: Entry) -> int:
+        return self.limits.entry_bytes + _size(entry)
 
 
 def _is_older(state: State, version: Version) -> bool:
@@ -161,12 +175,14 @@ def _is_older(state: State, version: Version) -> bool:
 
 
 def _size(entry: Entry) -> int:
-    vectors = entry.vectors
-    arrays: Sequence[Any] = vectors.columns if isinstance(vectors, signs.Signs) else (vectors.matrix, vectors.starts)
     listed = 0 if entry.listed is None else 64 * len(entry.listed)
-    return (
-        sum(_whole(array).nbytes for array in (vectors.ids, *arrays) if array is not None) + listed + entry.rows.nbytes
-    )
+    return _room(entry.vectors) + listed + entry.rows.nbytes
+
+
+def _room(vectors: scan.Block | signs.Signs) -> int:
+    """Return the bytes that vectors keep in memory, with the room that they have to grow."""
+    arrays: Sequence[Any] = vectors.columns if isinstance(vectors, signs.Signs) else (vectors.matrix, vectors.starts)
+    return sum(_whole(array).nbytes for array in (vectors.ids, *arrays) if array is not None)
 
 
 class _Loader:
@@ -208,8 +224,8 @@ class _Loader:
             if total <= self.limits.listed_items:
                 listed += [item[0] for item in items]
             expires = expires or any(item[1] for item in items)
-            vectors = self._with(vectors, items, expected=total + total // 8)  # untouched pages cost no memory
-            if vectors.nbytes > self.limits.vector_bytes:
+            vectors = self._with(vectors, items, expected=total + total // 9)  # untouched pages cost no memory
+            if _room(vectors) > self.limits.vector_bytes - self.limits.entry_bytes:
                 if isinstance(vectors, signs.Signs):
                     cursor.close()
                     return None
@@ -261,7 +277,7 @@ class _Loader:
             expires = expires or any(item[1] for item in items)
             vectors = self._with(vectors, items)
         followed = Entry(self.state.version, vectors, expires, None, Rows() if count else entry.rows)
-        return followed if _size(followed) <= self.limits.vector_bytes else None
+        return followed if self.limits.entry_bytes + _size(followed) <= self.limits.vector_bytes else None
 
     def _with(
         self, vectors: scan.Block | signs.Signs, items: Sequence[Item], expected: int = 0
