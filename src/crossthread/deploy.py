@@ -67,7 +67,11 @@ def _open_store(environment: Mapping[str, str]) -> MemoryStore:
     _warn_of_unknown(environment)
     url = _url(environment, "URL")
     index, ttl, others = (_read(environment, readers) for readers in (_INDEX, _TTL, _OTHERS))
-    return MemoryStore(url, index=cast(IndexConfig, index) or None, ttl=cast(TTLConfig, ttl) or None, **others)
+    try:
+        return MemoryStore(url, index=cast(IndexConfig, index) or None, ttl=cast(TTLConfig, ttl) or None, **others)
+    except ConfigurationError as error:
+        variables = ", ".join(sorted(name for name in environment if name in _KNOWN))
+        raise ConfigurationError(f"{error} The store was set by {variables}.") from error
 
 
 def _open_checkpointer(environment: Mapping[str, str]) -> SharedSaver:

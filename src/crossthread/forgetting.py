@@ -126,8 +126,15 @@ def _views(store: BaseStore | None, whose: Whose, scopes: Scopes) -> list[Scoped
         raise ConfigurationError("scope= is given, and this Memory has no store.")
     given = [scopes] if isinstance(scopes, Scope) or all(isinstance(label, str) for label in scopes) else [*scopes]
     views: list[ScopedStore] = []
-    for one in given:
-        scope = as_scope(one, lambda: store)
+    asked = [as_scope(one, lambda: store) for one in given]
+    fields = dict.fromkeys(scope.fields for scope in asked if scope.fields)
+    if not isinstance(whose, Mapping) and len(fields) > 1:  # a user's id may be somebody else's team
+        names = ", ".join(dict.fromkeys(field for one in fields for field in one))
+        raise InvalidArgumentError(
+            f"These scopes have different fields ({names}); "
+            "give the id of each, by name, or forget one after the other."
+        )
+    for scope in asked:
         if not scope.fields:
             raise ConfigurationError(
                 f"The scope {scope.labels!r} has no field for a user, so it is everybody's; store.forget() erases it."

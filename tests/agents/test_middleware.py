@@ -173,7 +173,7 @@ def test_what_the_extractor_returns_is_stored(memory, asynchronous):
     def extract(messages):
         turns.append([message.text for message in messages])
         assert get_store() is memory.store  # it runs within the run
-        return ["has a dog", {"kind": "pet", "n": 1}]
+        return ["has a dog", {"kind": "pet", "n": 1}, "", " \n"]
 
     agent = agent_of(memory, calling("a", "b"), memory.middleware(scope=SCOPE, extract=extract))
     say(agent, "I have a dog", run("eve"), asynchronous)

@@ -233,6 +233,24 @@ def test_what_is_recalled_is_bounded(memory):
     assert recalled.endswith("…")
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_a_model_makes_up_is_answered_in_words(memory, asynchronous):
+    def call(name, **arguments):
+        tool = by_name(memory)[name]
+        return asyncio.run(tool.ainvoke(arguments, run("ada"))) if asynchronous else tool.invoke(arguments, run("ada"))
+
+    for key in ("%FF", "a/%FF/b", "[]", "", " ", "/", "\0", "%00/x", "\ud800"):
+        assert call("forget", key=key).startswith("There is no memory")
+    # Models fill in what they may leave out.
+    for key in ("", "  "):
+        assert call("remember", text="likes tea", key=key).startswith("Remembered, with the key")
+    for text in ("\ud800", "a\0b"):
+        assert call("remember", text=text).startswith("Nothing was remembered: ")
+    assert [item.value for item in memory.store.search(("memories", "ada"))] == [{"text": "likes tea"}]
+    assert call("remember", text="\0", key=new_key({"text": "likes tea"})).startswith("Nothing was remembered: ")
+    assert "not instructions" in call("recall", query="tea").splitlines()[0]
+
+
 labels = st.text(min_size=1, max_size=4).filter(lambda text: "." not in text and "\0" not in text)
 
 

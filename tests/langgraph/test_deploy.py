@@ -322,6 +322,15 @@ def test_what_cannot_be_used_is_named(clean, name, value, told):
         opened()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("MODE", "nonsense"), ("DURABILITY", "nonsense"), ("HYBRID_WEIGHT", "7"), ("DEFAULT_TTL", "-1")]
+)
+def test_what_the_store_refuses_is_told_with_the_names_of_variables(clean, name, value):
+    clean.setenv(f"CROSSTHREAD_{name}", value)
+    with pytest.raises(ConfigurationError, match=rf"set by .*CROSSTHREAD_{name}\b"):
+        opened()
+
+
 def test_a_misspelt_variable_is_told(clean, caplog):
     clean.setenv("CROSSTHREAD_EMBDE", "local")
     with caplog.at_level(logging.WARNING, "crossthread"):

@@ -299,7 +299,7 @@ def test_several_scopes_and_fields():
         memory.forget_user("ada", scope=org)
     with pytest.raises(ScopeError, match="org"):
         memory.forget_user({"user_id": "ada"}, scope=org)
-    assert memory.forget_user({"user_id": "ada", "org": "acme"}, scope=org).memories == 1
+    assert memory.forget_user({"user_id": "ada", "org": "acme"}, scope=[SCOPE, org]).memories == 1
     assert memory.store.list_namespaces() == [("memories", "bob"), ("orgs", "other", "ada")]
 
 
@@ -315,6 +315,8 @@ def test_a_field_may_have_any_name():
         ({"scope": ("memories",)}, ConfigurationError),
         ({"scope": "memories"}, ConfigurationError),
         ({"scope": []}, ConfigurationError),
+        ({"scope": [("memories", "{user_id}"), ("teams", "{team_id}")]}, InvalidArgumentError),
+        ({"scope": [("memories", "{user_id}"), ("teams",)]}, ConfigurationError),
         ({}, InvalidArgumentError),
         ({"threads": {}}, InvalidArgumentError),
         ({"threads": "1"}, InvalidArgumentError),

@@ -183,6 +183,13 @@ def test_the_id_of_a_signed_in_user_may_stand_alone():
     assert SCOPE.resolve(run(user_id="cfg", langgraph_auth_user_id="in")) == ("memories", "in")
 
 
+@pytest.mark.parametrize("user", [{}, {"langgraph_auth_user": {"identity": "in"}}])
+def test_a_scope_by_the_platforms_own_name_of_the_id_cannot_be_claimed(user):
+    scope = Scope("{langgraph_auth_user_id}")
+    signed_in = run(langgraph_auth_user_id="in", **user)
+    assert scope.resolve(signed_in, context={"langgraph_auth_user_id": "eve"}) == ("in",)
+
+
 def test_what_else_the_platform_knows_of_a_user_goes_first_too():
     scope = Scope("{org}", "{user_id}", "{thread_id}")
     claims = run(user_id="eve", org="theirs", thread_id="1", langgraph_auth_user=AUser(identity="in", org="acme"))

@@ -435,6 +435,42 @@ def test_what_is_seeded_is_not_kept(tmp_path):
         assert "__pregel_runtime" not in str(kept)
 
 
+def test_threads_are_found_by_the_ids_of_their_runs(tmp_path):
+    with Memory(tmp_path / "agent.db") as memory:
+
+        @memory.entrypoint(scope=SCOPE, context_schema=dict)
+        def workflow(_):
+            return get_config()["metadata"]["topic"]
+
+        def begin(thread, user=None, **configurable):
+            config = {"configurable": {"thread_id": thread, **configurable}, "metadata": {"topic": "tea"}}
+            context = None if user is None else {"user_id": user}
+            for graph in (workflow, workflow.with_config(metadata={"kind": "chat"})):
+                assert graph.invoke("", config, context=context) == "tea"
+                assert workflow_async(graph.ainvoke("", config, context=context)) == "tea"
+            assert config["metadata"] == {"topic": "tea"}
+
+        def found(**metadata):
+            return sorted(thread.thread_id for thread in memory.threads.list(filter=metadata))
+
+        begin("context", "ada")
+        begin("config", user_id="ada")
+        begin("over", "ada", user_id="bob")
+        # A client says that it is somebody else: the thread is of who signed in.
+        begin("signed in", user_id="bob", langgraph_auth_user={"identity": "ada"})
+        # What databases cannot hold would make the metadata somebody else's.
+        begin("NUL", "ada\x00")
+        begin("surrogate", "ada\ud800")
+        assert found(user_id="ada") == ["config", "context", "over", "signed in"]
+        assert found(user_id="bob") == []
+        assert len(found(topic="tea", kind="chat")) == 6
+        assert workflow.with_config(metadata={"topic": "x"}).invoke("", run("eve")) == "x"
+
+        report = memory.forget_user("ada", threads={"user_id": "ada"})
+        assert sorted(report.threads) == ["config", "context", "over", "signed in"]
+        assert memory.threads.previous("NUL") == "tea"
+
+
 def test_the_platforms_store_is_scoped_too(memory):
     workflow, aworkflow = everything(Memory(store=None, checkpointer=None))
     for graph in (workflow, aworkflow):

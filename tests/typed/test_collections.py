@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import sys
 import threading
 import typing
 import uuid
@@ -720,6 +721,21 @@ def test_a_model_must_be_an_object(store):
         numbers.add([1, 2])
     with pytest.raises(ConfigurationError, match="no model that pydantic"):
         preferences(store, threading.Lock)
+
+
+class OldInside(typing.TypedDict):
+    n: int
+
+
+@dataclasses.dataclass
+class WithOldInside:
+    inner: OldInside
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic takes them from Python 3.12 on")
+def test_a_typed_dict_that_pydantic_refuses_inside_of_a_model_is_told(store):
+    with pytest.raises(ConfigurationError, match="typing_extensions.TypedDict"):
+        preferences(store, WithOldInside)
 
 
 class Dotted(BaseModel):

@@ -151,7 +151,8 @@ def _is_async(function: Any) -> bool:
 def _store(found: Extracted) -> Program[None]:
     if isinstance(found, (str, dict)):
         found = [found]
-    for value in [memories.as_value(memory) for memory in found or ()]:
+    told = [memory for memory in found or () if not isinstance(memory, str) or memory.strip()]
+    for value in [memories.as_value(memory) for memory in told]:
         yield Ask("put", ((), memories.new_key(value), value))
 
 

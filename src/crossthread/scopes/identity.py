@@ -16,6 +16,8 @@ from crossthread.namespaces import Namespace
 USER_FIELD = "user_id"
 """The field that a signed-in user's identity fills."""
 
+_USER_FIELDS = (USER_FIELD, _langgraph.SIGNED_IN_USER_ID)
+
 
 def find_ids(fields: Iterable[str], labels: Namespace, config: Any, context: Any) -> dict[str, str]:
     """Return the id of each field.
@@ -41,7 +43,7 @@ def find_ids(fields: Iterable[str], labels: Namespace, config: Any, context: Any
 
 def _find(field: str, labels: Namespace, configurable: Mapping[str, Any], context: Any, user: Any) -> str:
     found = _of_user(field, user)
-    if found is None and field == USER_FIELD and user is None:
+    if found is None and field in _USER_FIELDS and user is None:
         found = configurable.get(_langgraph.SIGNED_IN_USER_ID) or None
     if found is None and context is not None:
         found = _of(context, field)
@@ -68,7 +70,7 @@ def _of_user(field: str, user: Any) -> Any:
     """Return what the signed-in user says: their identity, or what else the platform knows of them."""
     if user is None:
         return None
-    if field != USER_FIELD:
+    if field not in _USER_FIELDS:
         return _of(user, field)
     identity = _of(user, "identity")
     if identity is None or identity == "":

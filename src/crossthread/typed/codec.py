@@ -8,7 +8,7 @@ from typing import Any, Generic, NotRequired, Required, TypeVar, cast, get_origi
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_typeddict
 
 from crossthread.errors import ConfigurationError, InvalidValueError, MemoryValidationError
 
@@ -126,7 +126,7 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(model)
     except PydanticUserError as error:
-        if error.code != "typed-dict-version":
+        if error.code != "typed-dict-version" or not is_typeddict(model):  # one inside of it stays refused
             raise
     # Before Python 3.12 pydantic refuses the standard library's TypedDict, which forgets some qualifiers of its fields.
     fields: dict[str, Any] = {}

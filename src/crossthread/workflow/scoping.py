@@ -21,6 +21,7 @@ from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 
 from crossthread import _langgraph
+from crossthread._text import UNHOLDABLE
 from crossthread.errors import ConfigurationError, ScopeError
 from crossthread.namespaces import Namespace
 from crossthread.scopes.scope import Scope, view_for_run, whole_store
@@ -104,7 +105,16 @@ def _begin(
     cache = _langgraph.cache_of(merged)
     cache = scoped_cache(graph.cache if cache is None else cache, namespace)
     runtime = runtime.override(store=view_for_run(store, namespace))
-    return _langgraph.seeded(config, runtime, cache=cache), context
+    return _langgraph.seeded(_with_ids(config, scope, namespace), runtime, cache=cache), context
+
+
+def _with_ids(config: RunnableConfig | None, scope: Scope, namespace: Namespace) -> RunnableConfig:
+    """Return a config by whose metadata the run's thread is found, wherever the ids come from."""
+    # LangGraph drops NULs from metadata, and no database has lone surrogates: an id must not turn into another's.
+    ids = {field: id_ for field, id_ in (scope.ids(namespace) or {}).items() if not UNHOLDABLE.search(id_)}
+    found: dict[str, Any] = {**(config or {})}
+    found["metadata"] = {**(found.get("metadata") or {}), **ids}
+    return cast(RunnableConfig, found)
 
 
 # Tasks
