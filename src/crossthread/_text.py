@@ -16,6 +16,15 @@ UNHOLDABLE = re.compile("[\x00\ud800-\udfff]")
 """The characters that some database cannot hold: NUL and lone surrogates."""
 
 
+def shown(thing: object, most: int = 200) -> str:
+    """Return the repr of something that a message names; the middle of a long one is left out."""
+    try:
+        text = repr(thing)
+    except Exception as error:  # an integer of more digits than Python writes, or an object that cannot tell
+        return f"<{type(thing).__name__}: {type(error).__name__}>"
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 4) :]}"
+
+
 def escape(text: str) -> str:
     """Return ``text`` with unholdable characters escaped; `unescape` gives it back."""
     if _UNSAFE.search(text) is None:

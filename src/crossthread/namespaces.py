@@ -13,12 +13,17 @@ from typing import Any, NamedTuple
 
 from langgraph.store.base import InvalidNamespaceError
 
-from crossthread._text import escape, unescape
+from crossthread._text import escape, shown, unescape
 from crossthread.errors import InvalidArgumentError
 
 Namespace = tuple[str, ...]
 
 WILDCARD = "*"
+
+MAX_LABELS = 100
+"""Labels that a namespace may have: far beyond what anybody names, and few enough for every database's indexes."""
+
+_LONGEST_KEPT = 1000  # characters; caches that held longer ones would have no bounds
 
 
 class Pattern(NamedTuple):
@@ -46,20 +51,30 @@ def to_text(namespace: Any, *, empty_allowed: bool = False) -> str:
         InvalidNamespaceError: It is not such a namespace.
     """
     try:
-        return _to_text(namespace, empty_allowed)
+        if sum(map(len, namespace)) <= _LONGEST_KEPT:
+            return _to_text(namespace, empty_allowed)
     except TypeError:  # a list, which no cache can hold; or something that is no namespace at all
-        return _to_text(checked(namespace, empty_allowed=empty_allowed), empty_allowed)
+        pass
+    return _as_text(namespace, empty_allowed)
 
 
-@lru_cache(maxsize=8192)
-def _to_text(namespace: Namespace, empty_allowed: bool) -> str:
+def _as_text(namespace: Namespace, empty_allowed: bool) -> str:
     return "".join([f"{escape(label)}." for label in checked(namespace, empty_allowed=empty_allowed)])
 
 
-@lru_cache(maxsize=8192)
+_to_text = lru_cache(maxsize=8192)(_as_text)
+
+
 def from_text(text: str) -> Namespace:
     """Return the namespace of a text form."""
+    return _from_text(text) if len(text) <= _LONGEST_KEPT else _labels(text)
+
+
+def _labels(text: str) -> Namespace:
     return tuple([unescape(label) for label in text.split(".")[:-1]])
+
+
+_from_text = lru_cache(maxsize=8192)(_labels)
 
 
 def checked(namespace: Any, *, empty_allowed: bool = False) -> Namespace:
@@ -70,10 +85,12 @@ def checked(namespace: Any, *, empty_allowed: bool = False) -> Namespace:
     """
     if not isinstance(namespace, (tuple, list)):
         raise InvalidNamespaceError(
-            f"A namespace is a tuple of labels, such as ('memories', 'ada'), not {namespace!r}."
+            f"A namespace is a tuple of labels, such as ('memories', 'ada'), not {shown(namespace)}."
         )
     if not namespace and not empty_allowed:
         raise InvalidNamespaceError("Namespace cannot be empty.")
+    if len(namespace) > MAX_LABELS:
+        raise InvalidNamespaceError(f"A namespace has at most {MAX_LABELS} labels, not {len(namespace)}.")
     for label in namespace:
         if not isinstance(label, str):
             problem = f"labels are strings, not {type(label).__name__}"
@@ -85,7 +102,7 @@ def checked(namespace: Any, *, empty_allowed: bool = False) -> Namespace:
             problem = "labels cannot contain NUL"
         else:
             continue
-        raise InvalidNamespaceError(f"Invalid namespace label {label!r} in {namespace!r}: {problem}.")
+        raise InvalidNamespaceError(f"Invalid namespace label {shown(label)} in {shown(namespace)}: {problem}.")
     # Subclasses become plain text: an enum's own str() and format() may say something else.
     return tuple([str.__str__(label) for label in namespace])
 
@@ -130,5 +147,5 @@ def checked_depth(max_depth: Any) -> int | None:
     if max_depth is None:
         return None
     if not isinstance(max_depth, int) or isinstance(max_depth, bool) or max_depth < 1:
-        raise InvalidArgumentError(f"max_depth must be None or a whole number of at least 1, not {max_depth!r}.")
+        raise InvalidArgumentError(f"max_depth must be None or a whole number of at least 1, not {shown(max_depth)}.")
     return max_depth

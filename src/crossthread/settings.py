@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from langchain_core.embeddings import Embeddings
 
+from crossthread._text import shown
 from crossthread.errors import ConfigurationError, InvalidArgumentError
 from crossthread.search.words import Language
 
@@ -142,7 +143,7 @@ def checked_mode(mode: Any, has_embedder: bool) -> Mode | None:
         return None
     if mode not in get_args(Mode):
         known = ", ".join(map(repr, get_args(Mode)))
-        raise ConfigurationError(f"Unknown search mode {mode!r}; there are {known}.")
+        raise ConfigurationError(f"Unknown search mode {shown(mode)}; there are {known}.")
     if mode != "keyword" and not has_embedder:
         raise ConfigurationError(f"mode={mode!r} needs embeddings: index={{'embed': 'local'}}, or a model of your own.")
     found: Mode = mode
@@ -169,7 +170,7 @@ def checked_weight(name: str, weight: Any) -> float:
         ConfigurationError: It is not a number from 0 to 1.
     """
     if not isinstance(weight, (int, float)) or isinstance(weight, bool) or not 0 <= weight <= 1:
-        raise ConfigurationError(f"{name} must be a number from 0 to 1, not {weight!r}.")
+        raise ConfigurationError(f"{name} must be a number from 0 to 1, not {shown(weight)}.")
     return float(weight)
 
 
@@ -184,7 +185,9 @@ def checked_paths(index: Any) -> tuple[str, ...] | None:
     if index is False:
         return ()
     if not isinstance(index, (list, tuple)) or not all(isinstance(path, str) for path in index):
-        raise InvalidArgumentError(f"index must be None, False or a list of paths such as ['text'], not {index!r}.")
+        raise InvalidArgumentError(
+            f"index must be None, False or a list of paths such as ['text'], not {shown(index)}."
+        )
     return tuple(index)
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
+from crossthread._text import shown
 from crossthread.errors import ConfigurationError, InvalidArgumentError
 
 _MICROSECONDS_PER_MINUTE = 60_000_000
@@ -71,7 +72,7 @@ def checked_ttl(minutes: Any) -> float | None:
     if minutes is None:
         return None
     if not _is_number(minutes) or not 0 <= minutes < math.inf:
-        raise InvalidArgumentError(f"ttl must be minutes (0 or more) or None for no expiry, not {minutes!r}.")
+        raise InvalidArgumentError(f"ttl must be minutes (0 or more) or None for no expiry, not {shown(minutes)}.")
     return float(min(minutes, _LONGEST_MINUTES))
 
 

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,7 +62,8 @@ class Relay:
 
     def _pass_on(self, source: socket.socket, target: socket.socket, is_client: bool) -> None:
         waiting, header = b"", 4  # the first message has no type
-        with source, target:
+        # One of the two directions ends first, and closes the sockets of both.
+        with source, target, suppress(OSError):
             while data := source.recv(65536):
                 waiting += data if is_client else b""
                 while len(waiting) >= header and len(waiting) > (

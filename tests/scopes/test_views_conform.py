@@ -24,6 +24,9 @@ class TestScopedStore(StoreSuite):
     test_a_batch_is_validated_before_anything_runs = None
     test_one_bad_op_stops_the_whole_batch = None
     test_langgraph_keeps_its_own_root = None
+    test_a_namespace_beyond_measure_is_refused = None
+    test_a_hundred_labels_and_large_items = None
+    test_any_call_is_answered_as_the_reference_does = None
 
     # What concerns everybody's items is not a view's matter: sweeping, and settings.
     test_a_sweep_counts_what_it_deletes = None

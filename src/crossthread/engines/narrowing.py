@@ -50,7 +50,11 @@ def narrowing(node: Node | None, dialect: Dialect) -> Condition:
 def _narrowing(node: Node | None, dialect: Dialect) -> Condition:
     match node:
         case And(nodes):
-            return _joined(" AND ", [part for part in (_narrowing(one, dialect) for one in nodes) if part != ANY])
+            return _joined(
+                " AND ", [part for part in (_narrowing(one, dialect) for one in nodes[:_MOST_PARTS]) if part != ANY]
+            )
+        case Or(nodes) if len(nodes) > _MOST_PARTS:
+            return ANY
         case Or(nodes):
             parts = [_narrowing(part, dialect) for part in nodes]
             return ANY if ANY in parts or not parts else _joined(" OR ", parts)

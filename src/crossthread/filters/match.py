@@ -31,6 +31,8 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "$lte": operator.le,
 }
 
+_MANY_STEPS = 50
+
 
 def matches(node: Node, value: Any) -> bool:
     """Whether ``value`` (a decoded JSON value, or `MISSING`) satisfies ``node``."""
@@ -69,6 +71,13 @@ def resolve(value: Any, path: str) -> Any:
         return MISSING
     if path in value:
         return value[path]
+    if path.count(".") > _MANY_STEPS:  # more steps than most objects have keys
+        heads = [key for key in value if len(key) < len(path) and path[len(key)] == "." and path.startswith(key)]
+        for head in sorted(heads, key=len, reverse=True):
+            found = resolve(value[head], path[len(head) + 1 :])
+            if found is not MISSING:
+                return found
+        return MISSING
     end = path.rfind(".")
     while end != -1:
         head = path[:end]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from crossthread._text import shown
 from crossthread.errors import InvalidFilterError
 from crossthread.filters.ast import And, Compare, Contains, Equals, Exists, Field, In, IsObject, Node, Not, Or, Ordering
 
@@ -43,7 +44,7 @@ def _filter(source: Any, depth: int) -> Node:
         elif key == "$not":
             nodes.append(Not(_filter(operand, depth + 1)))
         elif isinstance(key, str) and key.startswith("$"):
-            raise InvalidFilterError(f"Unknown operator {key!r} among the fields; known here: $and, $or, $not.")
+            raise InvalidFilterError(f"Unknown operator {shown(key)} among the fields; known here: $and, $or, $not.")
         else:
             nodes.append(Field(_path(key), _condition(operand, depth + 1)))
     return nodes[0] if len(nodes) == 1 else And(tuple(nodes))
@@ -70,7 +71,7 @@ def _condition(operand: Any, depth: int) -> Node:
 def _operator(name: str, operand: Any, depth: int) -> Node:
     build = _OPERATORS.get(name)
     if build is None:
-        raise InvalidFilterError(f"Unknown operator {name!r}; known for a field: {', '.join(sorted(_OPERATORS))}.")
+        raise InvalidFilterError(f"Unknown operator {shown(name)}; known for a field: {', '.join(sorted(_OPERATORS))}.")
     return build(name, operand, depth)
 
 
@@ -117,7 +118,9 @@ def _list(name: str, operand: Any, what: str) -> list[Any]:
 
 def _path(key: Any) -> str:
     if not isinstance(key, str) or "" in key.split("."):
-        raise InvalidFilterError(f"Invalid filter key: {key!r}. A key is a field name, or names joined by single dots.")
+        raise InvalidFilterError(
+            f"Invalid filter key: {shown(key)}. A key is a field name, or names joined by single dots."
+        )
     return key
 
 
@@ -138,5 +141,4 @@ def _json(operand: Any, depth: int) -> Any:
 
 
 def _show(thing: Any) -> str:
-    text = repr(thing)
-    return f"{text[:80]}{'...' if len(text) > 80 else ''} ({type(thing).__name__})"
+    return f"{shown(thing, 100)} ({type(thing).__name__})"

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 
 from crossthread import namespaces, values
-from crossthread._text import escape
+from crossthread._text import escape, shown
 from crossthread.embedding.extract import text_hash, texts_of
 from crossthread.errors import InvalidArgumentError
 from crossthread.filters.parse import parse_filter
@@ -130,7 +130,7 @@ def _add(
     elif isinstance(op, (Count, Forget, Sweep)):  # each stands alone in its batch
         plan.commands.append(op)
     else:
-        raise InvalidArgumentError(f"Not an operation of a store: {op!r}.")
+        raise InvalidArgumentError(f"Not an operation of a store: {shown(op)}.")
     plan.answers.append(answer)
 
 
@@ -148,10 +148,12 @@ def _add_search(plan: Plan, op: ModalSearchOp, index: IndexSettings | None) -> N
     mode = checked_mode(op.mode, has_embedder=index is None or index.embed is not None)
     query = search.query
     if query is not None and not isinstance(query, str):
-        raise InvalidArgumentError(f"query must be text or None, not {query!r}.")
+        raise InvalidArgumentError(f"query must be text or None, not {shown(query)}.")
     min_score = op.min_score
-    if min_score is not None and (not isinstance(min_score, (int, float)) or isinstance(min_score, bool)):
-        raise InvalidArgumentError(f"min_score must be a number or None, not {min_score!r}.")
+    if min_score is not None and (
+        not isinstance(min_score, (int, float)) or isinstance(min_score, bool) or min_score != min_score
+    ):
+        raise InvalidArgumentError(f"min_score must be a number or None, not {shown(min_score)}.")
     weight = None if op.hybrid_weight is None else checked_weight("hybrid_weight", op.hybrid_weight)
     mode = (mode or index.mode) if index is not None and query else None
     if weight is None and index is not None:
@@ -214,7 +216,7 @@ def _list_namespaces(op: ListNamespacesOp) -> ListNamespaces:
     patterns = []
     for condition in op.match_conditions or ():
         if condition.match_type not in ("prefix", "suffix"):
-            raise InvalidArgumentError(f"match_type must be 'prefix' or 'suffix', not {condition.match_type!r}.")
+            raise InvalidArgumentError(f"match_type must be 'prefix' or 'suffix', not {shown(condition.match_type)}.")
         labels = namespaces.checked(condition.path, empty_allowed=True)
         patterns.append(namespaces.Pattern(labels, at_end=condition.match_type == "suffix"))
     return ListNamespaces(
@@ -231,7 +233,7 @@ def _key(key: Any) -> str:
 
 def _count(name: str, number: Any) -> int:
     if not isinstance(number, int) or isinstance(number, bool):
-        raise InvalidArgumentError(f"{name} must be a whole number, not {number!r}.")
+        raise InvalidArgumentError(f"{name} must be a whole number, not {shown(number)}.")
     if number < 0:
-        raise InvalidArgumentError(f"{name} must not be negative: {number}.")
+        raise InvalidArgumentError(f"{name} must not be negative: {shown(number)}.")
     return min(number, _LARGEST)

@@ -36,6 +36,7 @@ from crossthread.testing.suite.extras import Forgetting, Updating
 from crossthread.testing.suite.filters import Filters
 from crossthread.testing.suite.fresh_words import FreshWords
 from crossthread.testing.suite.harness import OpenRaw, index_of
+from crossthread.testing.suite.hostile import Hostile
 from crossthread.testing.suite.hybrid import Hybrid
 from crossthread.testing.suite.indexing import Indexing
 from crossthread.testing.suite.isolation import Isolation
@@ -71,6 +72,7 @@ class StoreSuite(
     TimeToLive,
     Namespaces,
     Isolation,
+    Hostile,
     Calling,
     Closing,
     Forgetting,

@@ -181,3 +181,142 @@ def lookalikes() -> st.SearchStrategy[list[tuple[str, ...]]]:
 def ttls() -> st.SearchStrategy[float | None]:
     """Times to live, in minutes, that the clock of a random walk passes."""
     return st.sampled_from([None, None, 0, 0.5, 1, 3, 10])
+
+
+_SYNTAX = [
+    "'; DROP TABLE crossthread_items; --",
+    "' OR '1'='1",
+    '" OR ""="',
+    "\\' OR 1=1 --",
+    ") UNION SELECT * FROM items --",
+    "tea*",
+    '"tea',
+    "tea OR NOT (",
+    "NEAR(tea guard)",
+    "terms:tea",
+    "tea:*",
+    "tea <-> guard",
+    "!tea & |",
+    "%s %(a)s {0}",
+    "$1 ?1 :a",
+    "$",
+    "$..*",
+    "$[*]",
+    '$."a"',
+    "a[0]",
+    "\x00",
+    "tea\x00",
+    "\ud800",
+    "\udfff\ud800",
+    "\u202eaet",
+    "\u2066tea\u2069",
+    "\ufeff",
+    "\U0010ffff",
+    "\x1a0000",
+    "NaN",
+    "Infinity",
+    "-0",
+    "1e999",
+    "null",
+    "__proto__",
+    "\r\n",
+    "\x1b[2J",
+    "tea" * 2_000,
+]
+"""Texts in which somebody may find syntax: of SQL, FTS5, tsquery, LIKE, JSON paths, formats."""
+
+
+def hostile_texts() -> st.SearchStrategy[str]:
+    """Any text, with surrogates and NUL, and texts that look like syntax."""
+    return st.one_of(st.sampled_from(_SYNTAX), st.sampled_from(_SYNTAX), st.text(max_size=8), texts())
+
+
+def hostile_values() -> st.SearchStrategy[Any]:
+    """What somebody may put, JSON or not."""
+    odd = st.sampled_from([float("nan"), float("inf"), 2**63, -(2**63) - 1, b"x", (1,), {1}, 1j, object, {1: 2}])
+    inner = st.one_of(scalars(), hostile_texts(), hostile_texts(), odd)
+    some = st.recursive(
+        inner,
+        lambda one: st.one_of(st.lists(one, max_size=2), st.dictionaries(hostile_texts(), one, max_size=2)),
+        max_leaves=4,
+    )
+    told = st.dictionaries(hostile_texts(), st.one_of(scalars(), hostile_texts()), max_size=3)
+    text = st.fixed_dictionaries({"text": st.one_of(hostile_texts(), texts())})
+    return st.one_of(text, text, told, st.dictionaries(st.one_of(st.sampled_from(FIELDS), hostile_texts()), some), some)
+
+
+def hostile_filters() -> st.SearchStrategy[Any]:
+    """What somebody may filter by, mostly of the right shape, with any keys and operands."""
+    words = [
+        "$eq",
+        "$ne",
+        "$gt",
+        "$lte",
+        "$in",
+        "$nin",
+        "$exists",
+        "$contains",
+        "$not",
+        "$and",
+        "$or",
+        "$where",
+        "$",
+        "$regex",
+    ]
+    keys_ = st.one_of(
+        st.sampled_from(PATHS), hostile_texts(), st.sampled_from(words), st.sampled_from(["", ".", "a..b", 1])
+    )
+    leaf: st.SearchStrategy[Any] = st.one_of(
+        operands(), hostile_texts(), st.sampled_from([{}, [], (), b"x", {1}, object, None])
+    )
+    return st.recursive(
+        st.one_of(filters(), st.dictionaries(keys_, leaf, min_size=1, max_size=2), leaf),
+        lambda inner: st.one_of(
+            st.dictionaries(keys_, inner, min_size=1, max_size=2),
+            st.lists(inner, max_size=2),
+            st.builds(lambda word, all_: {word: all_}, st.sampled_from(["$and", "$or"]), st.lists(inner, max_size=2)),
+        ),
+        max_leaves=4,
+    )
+
+
+def hostile_namespaces() -> st.SearchStrategy[Any]:
+    """Namespaces of any labels below ``a``, and what is none."""
+    some = st.lists(st.one_of(hostile_texts(), labels()), max_size=3).map(lambda more: ("a", *more))
+    return st.one_of(
+        some, some, some, st.sampled_from([(), "a", ("",), ("a.b",), (1,), (None,), None, ("a",) * 101, ["a"]])
+    )
+
+
+def hostile_calls() -> st.SearchStrategy[tuple[Any, ...]]:
+    """Calls of a store: a method, its positional arguments, and a dict of the others."""
+    where, key, value, filter_ = hostile_namespaces(), hostile_texts(), hostile_values(), hostile_filters()
+    query = st.one_of(st.none(), hostile_texts(), hostile_texts(), st.sampled_from([1, b"tea"]))
+    count = st.sampled_from([0, 1, 5, 10, 100, 2**70, -1, None, 1.5, True, "1"])
+    paths = st.one_of(st.none(), st.lists(hostile_texts(), max_size=2), st.sampled_from([False, [], "text", [1]]))
+    nothing: st.SearchStrategy[Any] = st.just({})
+    return st.one_of(
+        st.tuples(st.just("put"), where, key, value, st.builds(lambda paths: {"index": paths}, paths)),
+        st.tuples(st.just("put"), where, key, value, nothing),
+        st.tuples(st.just("get"), where, key, nothing),
+        st.tuples(st.just("delete"), where, key, nothing),
+        st.tuples(
+            st.just("count"), where.filter(lambda name: name != ()), st.builds(lambda one: {"filter": one}, filter_)
+        ),
+        st.tuples(
+            st.just("search"),
+            where.filter(lambda name: name != ()),
+            st.fixed_dictionaries({}, optional={"query": query, "filter": filter_, "limit": count, "offset": count}),
+        ),
+        st.tuples(
+            st.just("list_namespaces"),
+            st.fixed_dictionaries({}, optional={"prefix": where, "suffix": where, "limit": count, "max_depth": count}),
+        ),
+        st.tuples(
+            st.just("update"),
+            where,
+            key,
+            value.map(lambda new: lambda _: new),
+            st.just({"default": {}}),
+        ),
+    )

@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
+_LONGEST_KEPT = 1000  # characters of a namespace; a cache of longer ones would have no bounds
+
 
 def document(namespace: str, column: str) -> str:
     """Return what FTS5 indexes for an item."""
@@ -28,12 +30,21 @@ def _token(term: str) -> str:
     return f"t{term}" if term.isascii() else f"x{term.encode().hex()}"
 
 
-@lru_cache(maxsize=8192)
 def _scopes(namespace: str) -> tuple[str, ...]:
-    ends = [place + 1 for place, char in enumerate(namespace) if char == "."]
-    return tuple([_scope(namespace[:end]) for end in ends])
+    return _short_scopes(namespace) if len(namespace) <= _LONGEST_KEPT else _all_scopes(namespace)
 
 
-@lru_cache(maxsize=8192)
+def _all_scopes(namespace: str) -> tuple[str, ...]:
+    found: list[str] = []
+    running = hashlib.blake2b(digest_size=8)
+    for label in namespace.split(".")[:-1]:
+        running.update(f"{label}.".encode())  # so far it is the hash of the prefix
+        found.append(f"s{running.copy().hexdigest()}")
+    return tuple(found)
+
+
+_short_scopes = lru_cache(maxsize=8192)(_all_scopes)
+
+
 def _scope(prefix: str) -> str:
     return "s" + hashlib.blake2b(prefix.encode(), digest_size=8).hexdigest()
