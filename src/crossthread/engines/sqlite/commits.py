@@ -15,27 +15,38 @@ from crossthread.engines._worker import copies
 from crossthread.errors import StoreError
 
 
+class _Undone:
+    """Stands for the outcome of an entry that was not carried out."""
+
+
 class Entry:
     """Something to do in a transaction, and what came of it: a result or an exception."""
 
-    __slots__ = ("outcome", "work")
+    __slots__ = ("committed", "outcome", "work")
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
-        self.outcome: Any = None
+        self.outcome: Any = _Undone
+        self.committed = False
+        """Set by a commit that is done, so that an interrupt which comes later spoils nothing."""
 
 
 class _Ticket:
     """A caller with its entries; ``turn`` is held until the entries are done or the caller is to commit."""
 
-    __slots__ = ("commits", "done", "entries", "turn")
+    __slots__ = ("done", "entries", "taken", "turn")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
         self.turn = threading.Lock()
         self.turn.acquire()
-        self.commits = False
         self.done = False
+        self.taken: list[_Ticket] = []
+        """The callers for whom this one commits."""
+
+    def wake(self) -> None:
+        if self.turn.locked():
+            self.turn.release()
 
 
 class Commits:
@@ -49,63 +60,67 @@ class Commits:
         self._commit = weakref.WeakMethod(commit)  # or the two would keep each other alive
         self._lock = threading.Lock()
         self._waiting: list[_Ticket] = []
-        self._busy = False
+        self._leader: _Ticket | None = None
 
     def carry_out(self, entries: Sequence[Entry]) -> list[Any]:
         """Return the outcome of each entry when all are committed, or refused."""
         ticket = _Ticket(entries)
-        with self._lock:
-            self._waiting.append(ticket)
-            waits, self._busy = self._busy, True
-        if waits:
-            self._wait(ticket)
-        if not ticket.done:
-            self._commit_all()
-        return [entry.outcome for entry in entries]
-
-    def _wait(self, ticket: _Ticket) -> None:
         try:
-            ticket.turn.acquire()
-        except BaseException:  # an interrupt: nobody must wait for this thread
             with self._lock:
-                if not ticket.commits and ticket in self._waiting:
-                    self._waiting.remove(ticket)
-            if ticket.commits:
-                self._commit_all()
+                self._waiting.append(ticket)
+                if self._leader is None:
+                    self._leader = ticket
+            if self._leader is not ticket:
+                ticket.turn.acquire()
+            if not ticket.done:
+                self._commit_all(ticket)
+        except BaseException:
+            self._leave(ticket)
             raise
+        if ticket.taken or self._leader is ticket:
+            try:
+                self._leave(ticket)
+            except BaseException:  # an interrupt, which may come anywhere: nobody must wait for this thread
+                self._leave(ticket)
+                raise
+        return [_interrupted() if entry.outcome is _Undone else entry.outcome for entry in entries]
 
-    def _commit_all(self) -> None:
-        with self._lock:
-            taken, self._waiting = self._waiting, []
-        entries = [entry for ticket in taken for entry in ticket.entries]
+    def _commit_all(self, ticket: _Ticket) -> None:
+        """Commit what waits; the caller is the one whose turn it is."""
         try:
+            with self._lock:
+                ticket.taken, self._waiting = self._waiting, []
+            entries = [entry for one in ticket.taken for entry in one.entries]
             commit = self._commit()
             assert commit is not None, "whoever waits here holds the engine"
             commit(entries)
         except BaseException as error:
             # An interrupt belongs to this thread; the others must still not take their writes for done.
-            failed = error if isinstance(error, Exception) else StoreError(f"The commit was interrupted: {error!r}")
-            spoilt = [entry for entry in entries if not isinstance(entry.outcome, BaseException)]
+            failed = error if isinstance(error, Exception) else _interrupted()
+            entries = [entry for one in ticket.taken for entry in one.entries]
+            spoilt = [one for one in entries if not one.committed and not isinstance(one.outcome, BaseException)]
             for entry, own in zip(spoilt, copies(failed, len(spoilt)), strict=False):
                 entry.outcome = own
             if failed is not error:
                 raise
-        finally:
-            self._hand_over()
-            for ticket in taken:
-                ticket.done = True
-                ticket.turn.release()
 
-    def _hand_over(self) -> None:
-        """Let the next caller commit."""
+    def _leave(self, ticket: _Ticket) -> None:
+        """Wake those for whom a caller has committed, and let the next one commit; doing it again changes nothing."""
         with self._lock:
-            if not self._waiting:
-                self._busy = False
-                return
-            following = self._waiting[0]
-            following.commits = True
-        following.turn.release()
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            if self._leader is ticket:
+                self._leader = self._waiting[0] if self._waiting else None
+            if self._leader is not None:
+                self._leader.wake()  # also one that works already, to whom it means nothing
+            for one in ticket.taken:
+                one.done = True
+                one.wake()
 
     def drain(self) -> None:
         """Return when everything that waited before this call is done."""
         self.carry_out([])
+
+
+def _interrupted() -> StoreError:
+    return StoreError("The commit was interrupted by another thread's KeyboardInterrupt; nothing was written.")

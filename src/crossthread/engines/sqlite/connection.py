@@ -28,6 +28,10 @@ _SMALLEST = 512  # bytes of the smallest page, https://www.sqlite.org/fileformat
 _creating = threading.Lock()
 
 
+class Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly."""
+
+
 def create_private(path: Path) -> None:
     """Create an empty file that only its owner can read, where there is none: memories are personal data.
 
@@ -92,6 +96,7 @@ def connect(path: Path, *, read_only: bool = False, durability: Durability = "di
             isolation_level=None,
             check_same_thread=False,  # one thread at a time, but not always the same
             cached_statements=256,
+            factory=Connection,
         )
         try:
             for setting in (_SYNCS[durability], _keep_pages, _bound_the_log):

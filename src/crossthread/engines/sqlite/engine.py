@@ -313,8 +313,8 @@ class SQLiteEngine(BlockingEngine):
         try:
             try:
                 self._commit_on(connection, entries, one_by_one=False)
-            except Exception:
-                if len(entries) == 1 or False:
+            except Exception as error:
+                if len(entries) == 1 or _is_busy(error):
                     raise
                 self._commit_on(connection, entries, one_by_one=True)
         except sqlite3.Error as error:
@@ -334,14 +334,17 @@ class SQLiteEngine(BlockingEngine):
             settled = self._is_time_to_settle(transaction)
             transaction.finish(settled)
             connection.execute("COMMIT")
+            self._unindexed = 0 if settled else self._unindexed + transaction.changes
+            self._indexed = transaction.indexed
+            self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+            self.space = transaction.space
+            _tell(entries)
         except BaseException as error:
+            if not isinstance(error, Exception) and not connection.in_transaction:
+                _tell(entries)  # an interrupt while the thread waits for the disk comes when all is written
             sqlite.let_go(error)
             _roll_back(connection)
             raise
-        self._unindexed = 0 if settled else self._unindexed + transaction.changes
-        self._indexed = transaction.indexed
-        self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
-        self.space = transaction.space
 
     def _is_time_to_settle(self, transaction: Transaction) -> bool:
         """Whether so much was written that the indexes of words and texts have to be told."""
@@ -409,6 +412,16 @@ class SQLiteEngine(BlockingEngine):
 
 def _running(batch: Batch) -> Callable[[Transaction], list[Answer]]:
     return lambda transaction: transaction.run(batch)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another process keeps the file to itself, as it would the next moment, too."""
+    return isinstance(error, sqlite3.Error) and isinstance(sqlite.as_store_error(error, Path()), StoreBusyError)
+
+
+def _tell(entries: list[Entry]) -> None:
+    for entry in entries:
+        entry.committed = True
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

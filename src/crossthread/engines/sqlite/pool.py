@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import sqlite3
 import threading
+import time
+import weakref
 from collections import deque
 from pathlib import Path
 
 from crossthread.engines.sqlite.connection import connect
 from crossthread.errors import StoreClosedError
 from crossthread.settings import Durability
+
+_LOOKS_SECONDS = 0.1  # how often a lost connection is looked for
+
+
+class _Opening:
+    """Stands for a connection that is about to be open."""
 
 
 class ConnectionPool:
@@ -26,10 +36,16 @@ class ConnectionPool:
         self.durability: Durability = "disk"
         """What a commit outlives; set before the first is lent."""
         self._idle: deque[sqlite3.Connection] = deque()
-        self._lock = threading.Condition()
-        self._open = 0
+        self._make_locks()
+        # One that an interrupt lost on its way to a caller is closed with its last reference, and leaves by itself.
+        self._open: list[weakref.ref[sqlite3.Connection | _Opening]] = []
         self._closed = False
         self._paused = False
+
+    def _make_locks(self) -> None:
+        # Entered by itself: an interrupt between the lines of a condition's own entry would leave it locked.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def borrow(self) -> sqlite3.Connection:
         """Return a connection that nobody else uses until `give_back`."""
@@ -37,22 +53,24 @@ class ConnectionPool:
             return self._idle.pop()
         except IndexError:
             pass
-        with self._lock:
-            self._lock.wait_for(lambda: not self._paused)
-            if self._closed:
-                raise StoreClosedError("This store is closed; open a new one to go on.")
-            self._open += 1
+        opening = _Opening()
         try:
-            return connect(self.path, read_only=self.read_only, durability=self.durability)
-        except BaseException:
-            self._lost()
-            raise
+            with self._lock:
+                self._changed.wait_for(lambda: not self._paused)
+                if self._closed:
+                    raise StoreClosedError("This store is closed; open a new one to go on.")
+                self._open.append(weakref.ref(opening))
+            connection = connect(self.path, read_only=self.read_only, durability=self.durability)
+            with self._lock:
+                self._open.append(weakref.ref(connection))
+            return connection
+        finally:
+            del opening  # an error keeps what stands in this frame
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Take a connection back; it must be outside of any transaction."""
         if self._closed or self._paused or connection.in_transaction:
-            connection.close()
-            self._lost()
+            self._discard(connection)
         else:
             self._idle.append(connection)
             if self._closed or self._paused:  # since the line above: somebody waits for this one
@@ -63,24 +81,22 @@ class ConnectionPool:
         with self._lock:
             self._closed = True
         self._close_idle()
-        with self._lock:
-            self._lock.wait_for(lambda: self._open == 0, timeout_seconds)
+        self._wait_for_all(timeout_seconds)
 
     def pause(self) -> None:
         """Close every connection, and lend no more until `resume`."""
         with self._lock:
             self._paused = True
         self._close_idle()
-        with self._lock:
-            self._lock.wait_for(lambda: self._open == 0)
+        self._wait_for_all(None)
 
     def resume(self, in_child: bool) -> None:
         """Lend again. In a forked child nobody waits, and the lock may be held by a thread that is not there."""
         if in_child:
-            self._lock = threading.Condition()
+            self._make_locks()
         with self._lock:
             self._paused = False
-            self._lock.notify_all()
+            self._changed.notify_all()
 
     def _close_idle(self) -> None:
         while self._idle:
@@ -88,10 +104,21 @@ class ConnectionPool:
                 connection = self._idle.pop()
             except IndexError:
                 return
-            connection.close()
-            self._lost()
+            self._discard(connection)
 
-    def _lost(self) -> None:
+    def _discard(self, connection: sqlite3.Connection) -> None:
+        connection.close()
         with self._lock:
-            self._open -= 1
-            self._lock.notify_all()
+            self._open = [one for one in self._open if one() not in (connection, None)]
+            self._changed.notify_all()
+
+    def _wait_for_all(self, timeout_seconds: float | None) -> None:
+        """Wait until every connection is closed."""
+        ends = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while time.monotonic() < ends:
+            with self._lock:
+                if all(one() is None for one in self._open):
+                    return
+                if self._changed.wait(min(_LOOKS_SECONDS, max(ends - time.monotonic(), 0))):
+                    continue
+            gc.collect()  # a connection that an interrupt lost is often held by nothing but its traceback
