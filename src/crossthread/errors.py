@@ -9,6 +9,7 @@
     ├── InjectionError (TypeError)             a workflow asks for something LangGraph cannot give it
     ├── ItemNotFoundError (KeyError)           update() of a missing item, without a default
     ├── EmbeddingError (RuntimeError)          the embedder returned something that is not its vectors
+    │   └── EmbeddingTimeoutError (TimeoutError)   it took longer than index["embed_timeout_seconds"]
     ├── RerankError (RuntimeError)             the reranker returned something that is no order of its hits
     └── StoreError (RuntimeError)              the place where memories are kept refused
         ├── StoreClosedError                   used after close()
@@ -73,6 +74,10 @@ class ItemNotFoundError(CrossthreadError, KeyError):
 
 class EmbeddingError(CrossthreadError, RuntimeError):
     """The embedder returned a wrong number of vectors, wrong dimensions, or numbers that are not finite."""
+
+
+class EmbeddingTimeoutError(EmbeddingError, TimeoutError):
+    """The embedder took longer than ``index["embed_timeout_seconds"]``; nothing of the batch was written."""
 
 
 class RerankError(CrossthreadError, RuntimeError):
