@@ -16,7 +16,7 @@ LAYERS = [
     "settings verification",
     "embedding.extract",
     "operations.commands operations.plan",
-    "embedding.base embedding.local embedding.adapters",
+    "embedding.base embedding.local embedding.adapters embedding.timeout",
     "engines._fork engines._worker engines.base engines.registry engines.migrations engines.narrowing engines.memory",
     "engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
     "engines.sqlite.limits engines.sqlite.commits engines.sqlite.queries engines.sqlite.words engines.sqlite.state",

@@ -12,6 +12,7 @@
     ├── UnsupportedError (NotImplementedError) somebody else's store or checkpointer lacks what a call needs
     ├── MemoryValidationError (ValueError)     a stored memory does not fit the model of its collection
     ├── EmbeddingError (RuntimeError)          the embedder returned something that is not its vectors
+    │   └── EmbeddingTimeoutError (TimeoutError)   it took longer than index["embed_timeout_seconds"]
     ├── RerankError (RuntimeError)             the reranker returned something that is no order of its hits
     └── StoreError (RuntimeError)              the place where memories are kept refused
         ├── StoreClosedError                   used after close()
@@ -105,6 +106,10 @@ class MemoryValidationError(CrossthreadError, ValueError):
 
 class EmbeddingError(CrossthreadError, RuntimeError):
     """The embedder returned a wrong number of vectors, wrong dimensions, or numbers that are not finite."""
+
+
+class EmbeddingTimeoutError(EmbeddingError, TimeoutError):
+    """The embedder took longer than ``index["embed_timeout_seconds"]``; nothing of the batch was written."""
 
 
 class RerankError(CrossthreadError, RuntimeError):

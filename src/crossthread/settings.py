@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
@@ -69,6 +70,10 @@ class IndexConfig(TypedDict, total=False):
     filter_fields: list[str]
     """Paths that ``filter=`` often names, each a field or a dotted path, for which a file gets an index (default:
     none). It makes filters on a few of very many items fast, costs a little with every put, and changes no result."""
+    embed_timeout_seconds: float | None
+    """How many seconds a call of ``embed`` may take (default None: as long as it likes). After that the call fails with
+    `EmbeddingTimeoutError`. An async function is cancelled; a sync one cannot be ended, so it runs in a daemon thread,
+    which goes on in the background."""
     model: str
     """The name of the embedding model, for functions and classes that do not tell theirs."""
     distance_type: str
@@ -92,6 +97,7 @@ class IndexSettings:
     rerank_first: int
     vector_bytes: int | None
     filter_fields: tuple[str, ...]
+    embed_timeout_seconds: float | None
 
 
 def parse_index(config: Any) -> IndexSettings | None:
@@ -130,6 +136,7 @@ def parse_index(config: Any) -> IndexSettings | None:
         rerank_first=_count("index['rerank_first']", config.get("rerank_first", 50)),
         vector_bytes=_mebibytes(config.get("vector_memory_mb")),
         filter_fields=_paths("filter_fields", config.get("filter_fields") or []),
+        embed_timeout_seconds=_seconds("embed_timeout_seconds", config.get("embed_timeout_seconds")),
     )
 
 
@@ -226,6 +233,14 @@ def _paths(name: str, paths: Any) -> tuple[str, ...]:
     if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
         raise ConfigurationError(f"index[{name!r}] must be a list of paths such as ['text'], not {paths!r}.")
     return tuple(paths)
+
+
+def _seconds(name: str, number: Any) -> float | None:
+    if number is None:
+        return None
+    if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 < number <= threading.TIMEOUT_MAX:
+        raise ConfigurationError(f"index[{name!r}] must be a number of seconds above 0, not {shown(number)}.")
+    return float(number)
 
 
 def _mebibytes(number: Any) -> int | None:

@@ -34,6 +34,8 @@ from crossthread._program import Program, adrive, drive
 from crossthread.batch import Compute, Embed, Rerank, as_item, run_batch
 from crossthread.calls import Calls
 from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
+from crossthread.embedding.base import Embedder
+from crossthread.embedding.timeout import TimedEmbedder
 from crossthread.engines.base import BlockingEngine, Engine, Preferences, VectorSpace
 from crossthread.engines.registry import engine_for
 from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreClosedError
@@ -95,7 +97,7 @@ class MemoryStore(Closing, BaseStore):
         clock: Clock | None = None,
     ) -> None:
         self._index = parse_index(index)
-        self._embedder = as_embedder(self._index) if self._index is not None else None
+        self._embedder = _embedder_of(self._index) if self._index is not None else None
         self._reranker = Reranker(self._index) if self._index is not None and self._index.rerank is not None else None
         self.index_config: dict[str, Any] | None = dict(index) if index is not None else None
         self.ttl_config: TTLConfig | None = parse_ttl(ttl)  # type: ignore[assignment]  # ours allows a fraction
@@ -137,6 +139,8 @@ class MemoryStore(Closing, BaseStore):
         embedder = self._embedder
         if embedder is None:
             return None
+        if isinstance(embedder, TimedEmbedder):
+            embedder = embedder.embedder
         if isinstance(embedder, LangChainEmbedder):
             return embedder.embeddings
         from langgraph.store.base import ensure_embeddings
@@ -552,6 +556,12 @@ class MemoryStore(Closing, BaseStore):
     ) -> None:
         """Do what `backup` does, without blocking the event loop; ``progress`` is called in another thread."""
         await asyncio.to_thread(self.backup, path, progress=progress)
+
+
+def _embedder_of(settings: IndexSettings) -> Embedder | None:
+    """Return the embedder of a store, with its time limit."""
+    embedder, seconds = as_embedder(settings), settings.embed_timeout_seconds
+    return embedder if embedder is None or seconds is None else TimedEmbedder(embedder, seconds)
 
 
 def _preferences(durability: Any, index: IndexSettings | None) -> Preferences:
