@@ -77,6 +77,19 @@ class PairComparison(StoreComparison):
         return _Pair(*(MemoryStore(folder / "agent.db", **settings) for _ in range(2)))
 
 
+class UnequalPairComparison(StoreComparison):
+    """Two objects on one file that work in different ways: each keeps up with what the other one leaves undone."""
+
+    limits = (
+        LIMITS._replace(vector_bytes=3_000, listed_items=0, few_words=0, many_words=5, unindexed=20),
+        LIMITS._replace(vector_bytes=20_000, entry_bytes=0, listed_items=3, few_words=3, unindexed=3),
+    )
+
+    def open_store(self, folder: Path, *, clock: Any, **settings: Any) -> _Pair:
+        engines = [SQLiteEngine(folder / "agent.db", clock=clock, limits=limits) for limits in self.limits]
+        return _Pair(*(MemoryStore(engine, **settings) for engine in engines))
+
+
 _SCHEMA = schema_for(Path(__file__))
 _last_folder: Path | None = None
 
@@ -171,6 +184,10 @@ class TestRareWords(RareWordsComparison.TestCase):  # type: ignore[name-defined,
 
 class TestPair(PairComparison.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(WALK, max_examples=400 if LONG else 40)
+
+
+class TestUnequalPair(UnequalPairComparison.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(WALK, max_examples=300 if LONG else 30)
 
 
 class TestPostgres(PostgresComparison.TestCase):  # type: ignore[name-defined,misc]

@@ -287,6 +287,22 @@ def test_filters_on_fields_with_an_index_read_no_other_items(tmp_path):
         store._engine._pool.give_back(connection)
 
 
+def test_words_not_yet_indexed_are_read_once_and_from_the_end_of_the_table(tmp_path):
+    engine = SQLiteEngine(tmp_path / "agent.db", limits=LIMITS._replace(few_words=0, many_words=0))
+    with MemoryStore(engine, index={"fields": ["text"]}) as store:
+        for i in range(20):
+            store.put(("u", str(i % 3)), str(i), {"text": f"tea {i}"})
+        connection = engine._pool.borrow()
+        engine._pool.give_back(connection)
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        assert len(store.search(("u",), query="tea 7", limit=20)) == 20
+        connection.set_trace_callback(None)
+        (reading,) = [one for one in statements if "updated_at >" in one]
+        (detail,) = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {reading}")]
+        assert "USING INTEGER PRIMARY KEY (rowid>?)" in detail
+
+
 # When the file cannot be written
 
 

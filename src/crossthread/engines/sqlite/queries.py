@@ -264,11 +264,19 @@ def corpus(scope: str) -> str:
 
 
 def words_below(scope: str) -> str:
-    """Return the query for the words of live items written since a time; parameters: scope, now, time."""
+    """Return the query for the words of live items; parameters: scope, now."""
     return f"""
 SELECT updated_at, length, words
 FROM crossthread_items
-WHERE {scope} AND {_LIVE} AND words <> '' AND updated_at > ?
+WHERE {scope} AND {_LIVE} AND words <> ''
+"""
+
+
+# The end of the table, as `VECTORS_SINCE`.
+WORDS_SINCE = f"""
+SELECT updated_at, length, words
+FROM crossthread_items
+WHERE updated_at > ? AND +namespace >= ? AND +namespace < ? AND {_LIVE} AND words <> ''
 """
 
 

@@ -67,6 +67,7 @@ class Ranking:
         self.limits = limits
         self.resident = resident
         self._state: State | None = None
+        self._recent: list[Any] | None = None
         self.entry: Entry | None = None
         """What was searched, if it is in memory."""
 
@@ -279,7 +280,7 @@ class Ranking:
         """Return where some of the terms occur, with the counts of all; ``items``: how many the scope holds."""
         scope, parameters = queries.below(command.prefix)
         if items <= self.limits.few_words:
-            rows = self.connection.execute(queries.words_below(scope), (*parameters, self.horizon, 0)).fetchall()
+            rows = self.connection.execute(queries.words_below(scope), (*parameters, self.horizon)).fetchall()
         else:
             expression = words.expression(command.prefix, searched)
             rows = self.connection.execute(queries.postings(scope), (expression, *parameters, self.horizon)).fetchall()
@@ -288,9 +289,10 @@ class Ranking:
 
     def _recent_words(self, command: Search) -> list[Any]:
         """Return the words of items that the index has not been told of."""
-        scope, parameters = queries.below(command.prefix)
-        indexed = self._read_state().indexed_items
-        return self.connection.execute(queries.words_below(scope), (*parameters, self.horizon, indexed)).fetchall()
+        if self._recent is None:
+            since = (self._read_state().indexed_items, *queries.bounds(command.prefix), self.horizon)
+            self._recent = self.connection.execute(queries.WORDS_SINCE, since).fetchall()
+        return self._recent
 
     def _read_state(self) -> State:
         if self._state is None:
