@@ -1,0 +1,353 @@
+"""The re-embedding program: makes the vectors of another model beside those that serve, and lets them take their place.
+
+Written once for sync and async callers and every engine. Texts are embedded outside of all locks and transactions, and
+kept as soon as they are there, so that a run that ends, however it ends, has lost nothing that was paid for.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from crossthread import values
+from crossthread._program import Program
+from crossthread._text import unescape
+from crossthread.batch import Compute
+from crossthread.embedding.extract import text_hash
+from crossthread.embedding.recover import recover
+from crossthread.errors import EmbeddingError, EmbeddingTimeoutError, IndexMismatchError, StoreBusyError, StoreError
+from crossthread.namespaces import from_text
+from crossthread.operations.commands import Batch, Command
+from crossthread.operations.reembedding import (
+    Begin,
+    CountTexts,
+    Hold,
+    IndexedItem,
+    Progress,
+    ReadProgress,
+    ReadTexts,
+    Settle,
+    Stage,
+    StagedItem,
+    TextPage,
+)
+from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
+
+_PAGE_BATCHES = 4  # of each place in the window: it is seldom empty, and a page stays small
+_MOST_ITEMS = 2000  # of a page
+_HOLD_SECONDS = 10.0
+_MOST_HOLDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reembedded:
+    """What `MemoryStore.reembed` did.
+
+    Attributes:
+        model: The model of all vectors now, where it has a name.
+        dims: Their dimensions; None where no item has a text.
+        texts: How many texts were embedded by this call.
+        characters: How many characters these have.
+        kept: How many texts, those of each item, an earlier run that did not end had embedded already.
+    """
+
+    model: str | None
+    dims: int | None
+    texts: int
+    characters: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReembedEstimate:
+    """What `MemoryStore.reembed` would have to do: what a provider bills.
+
+    Attributes:
+        items: How many items have texts.
+        texts: How many distinct texts have to be embedded.
+        characters: How many characters these have.
+        staged: How many distinct texts an unfinished run has embedded already; they are not counted above.
+        lost: How many items have a text that is not to be found in their value; `reembed` refuses while there are any.
+    """
+
+    items: int
+    texts: int
+    characters: int
+    staged: int
+    lost: int
+
+
+class Start(NamedTuple):
+    """The request to begin to embed texts in the background; answered at once."""
+
+    texts: list[str]
+
+
+class Finish(NamedTuple):
+    """The request to wait for any texts that were begun; answered with these, and raw vectors or an exception."""
+
+
+class SwitchOver(NamedTuple):
+    """The request to let the vectors of a run be those of the store; answered with whether that was done."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run goes on: ``fields`` are the store's own, ``tell`` is told of texts done and in all."""
+
+    model: str | None
+    fields: tuple[str, ...]
+    batch_size: int
+    concurrency: int
+    anew: bool
+    tell: Callable[[int, int], None]
+
+
+def run_reembedding(options: Options, current: str | None) -> Program[Reembedded]:
+    """Change the model of all vectors; ``current`` is the name of the model that they are of, where they are of one.
+
+    Raises:
+        StoreError: Texts are lost, writers leave no moment for the switch, or the engine refused. All that was embedded
+            is kept for the next run.
+        IndexMismatchError: Somebody else has changed the model meanwhile.
+    """
+    while True:
+        at = yield from _ask(ReadProgress())
+        if at.phase == "settling":
+            yield from _settled()
+        elif options.model is not None and options.model == current and not options.anew:
+            return (yield from _nothing_to_do(at, options))
+        else:
+            at = yield from _ask(Begin(_new_number(), options.model, options.anew))
+            if at.phase == "staging":
+                break
+    run = _Run(options, at)
+    yield from run.until_switched()
+    yield from _settled()
+    return run.report()
+
+
+def _nothing_to_do(at: Progress, options: Options) -> Program[Reembedded]:
+    """The vectors are of this model already: take it on, and drop what another run may have staged."""
+    if at.run:
+        while (yield from _ask(Settle(at.run))):
+            pass
+    yield SwitchOver(0)
+    return Reembedded(options.model, None, 0, 0, 0)
+
+
+def _settled() -> Program[None]:
+    while (yield from _ask(Settle())):
+        pass
+
+
+def _ask(command: Command) -> Program[Any]:
+    (answer,) = yield Batch((command,))
+    return answer
+
+
+def _new_number() -> int:
+    return 1 + secrets.randbits(62)
+
+
+class _Run:
+    """One run: passes over the items that lack vectors, until the switch finds none."""
+
+    def __init__(self, options: Options, at: Progress) -> None:
+        self.options = options
+        self.begun = at
+        self.dims = at.dims
+        self.texts = self.characters = self.kept = 0
+        self.done = self.total = 0  # texts, those of each item
+        self.lost: list[tuple[tuple[str, ...], str]] = []
+
+    def report(self) -> Reembedded:
+        return Reembedded(self.options.model, self.dims, self.texts, self.characters, self.kept)
+
+    def until_switched(self) -> Program[None]:
+        self.total, self.done = yield from _ask(CountTexts())
+        self.kept = self.done
+        self.tell(0)
+        holds = 0
+        before = math.inf
+        while True:
+            found = yield from self.one_pass()
+            if self.options.batch_size < found < before:
+                before = found  # what was written meanwhile gets less from pass to pass
+                continue
+            if (yield from self.is_switched()):
+                break
+            # Writers are faster than passes: they are asked to wait while the last few texts are embedded.
+            holds += 1
+            if holds > _MOST_HOLDS:
+                raise StoreBusyError(
+                    f"In {_MOST_HOLDS} attempts the last new texts could not be embedded within {_HOLD_SECONDS:g} "
+                    "seconds. All that was embedded is kept: call reembed() again when less is written."
+                )
+            if not (yield from _ask(Hold(self.begun.run, _HOLD_SECONDS))):
+                break
+            yield from self.one_pass()
+            if (yield from self.is_switched()):
+                break
+            before = math.inf
+        at = yield from _ask(ReadProgress())
+        if (at.generation, at.last_run) != (self.begun.generation + 1, self.begun.run):
+            raise self.overtaken()
+        self.total = max(self.total, self.done)
+        self.tell(self.total - self.done)
+
+    def is_switched(self) -> Program[bool]:
+        """Switch if no text lacks a vector, or find out that somebody else has."""
+        if (yield SwitchOver(self.begun.run)):
+            return True
+        at = yield from _ask(ReadProgress())
+        return bool(at.run != self.begun.run)
+
+    def overtaken(self) -> IndexMismatchError:
+        return IndexMismatchError(
+            "Another run of reembed(), for another model or begun anew, has taken the place of this one. Nothing of the "
+            "store was changed by this one; see which model it has now, and call reembed() again."
+        )
+
+    def explained(self, error: Exception) -> Exception:
+        if not self.begun.dims or not isinstance(error, EmbeddingError) or isinstance(error, EmbeddingTimeoutError):
+            return error
+        return EmbeddingError(
+            f"{error} A run that did not end has embedded texts with {self.begun.dims} dimensions; if that was another "
+            "model, call reembed() with anew=True, which drops them."
+        )
+
+    def tell(self, more: int) -> None:
+        self.done += more
+        self.options.tell(min(self.done, self.total), self.total)
+
+    def one_pass(self) -> Program[int]:
+        """Embed the texts of all items that lack a vector; return how many items these were."""
+        self.lost = []
+        after: Any = None
+        items = 0
+        limit = min(_MOST_ITEMS, self.options.batch_size * self.options.concurrency * _PAGE_BATCHES)
+        while True:
+            page = yield from _ask(ReadTexts(after, limit, unstaged=True))
+            if page.items:
+                items += len(page.items)
+                yield from self.one_page(page)
+            if page.next is None:
+                break
+            after = page.next
+        if self.lost:
+            raise _texts_are_lost(self.lost)
+        return items
+
+    def one_page(self, page: TextPage) -> Program[None]:
+        texts, lost = yield Compute(partial(_texts_of_page, page, self.options.fields))
+        self.lost += lost
+        known = {hash_: from_bytes(vector) for hash_, vector in page.staged.items()}
+        missing = [hash_ for hash_ in texts if hash_ not in known]
+        size = self.options.batch_size
+        batches = [missing[start : start + size] for start in range(0, len(missing), size)][::-1]
+        under_way = 0
+        failure: BaseException | None = None
+        while under_way or (batches and failure is None):
+            while batches and failure is None and under_way < self.options.concurrency:
+                yield Start([texts[hash_] for hash_ in batches.pop()])
+                under_way += 1
+            documents, raw = yield Finish()
+            under_way -= 1
+            try:
+                if isinstance(raw, BaseException):
+                    raise raw
+                found = yield Compute(partial(unit_vectors, raw, len(documents), self.dims))
+            except Exception as error:
+                failure = failure or self.explained(error)  # what else is under way is paid for, and kept
+                continue
+            self.dims = found.shape[1]
+            self.texts += len(documents)
+            self.characters += sum(map(len, documents))
+            hashes = yield Compute(partial(_hashes_of, documents))
+            new = dict(zip(hashes, found, strict=True))
+            known.update(new)
+            yield from self.keep(page, new, None)
+        if failure is not None:
+            raise failure
+        # What was staged for other items, and texts of one item that were embedded in several parts.
+        complete_to = None if self.lost else page.items[-1].place
+        yield from self.keep(page, {hash_: known[hash_] for hash_ in page.staged}, complete_to)
+
+    def keep(self, page: TextPage, new: dict[bytes, Vectors], complete_to: Any) -> Program[None]:
+        staged = yield Compute(partial(_staged_items, page.items, new))
+        if staged or complete_to is not None:
+            if not (yield from _ask(Stage(self.begun.run, tuple(staged), complete_to))):
+                at = yield from _ask(ReadProgress())
+                if at.last_run != self.begun.run:
+                    raise self.overtaken()
+        count = sum(len(one.hashes) for one in staged)
+        self.tell(count)
+
+
+def _texts_of_page(page: TextPage, fields: tuple[str, ...]) -> tuple[dict[bytes, str], list[Any]]:
+    """Return the texts of items by their hashes, and the addresses of items of which one cannot be found."""
+    texts: dict[bytes, str] = {}
+    lost: list[Any] = []
+    for item in page.items:
+        found = recover(values.decode(item.value), item.hashes, fields)
+        texts.update((one.hash, one.text) for one in found.texts)
+        if any(hash_ not in page.staged for hash_ in found.missing):
+            lost.append((from_text(item.namespace), unescape(item.key)))
+    return texts, lost
+
+
+def _hashes_of(texts: list[str]) -> list[bytes]:
+    return [text_hash(text) for text in texts]
+
+
+def _staged_items(items: Iterable[IndexedItem], new: dict[bytes, Vectors]) -> list[StagedItem]:
+    found = []
+    for item in items:
+        hashes = tuple(hash_ for hash_ in item.hashes if hash_ in new)
+        if hashes:
+            vectors = np.stack([new[hash_] for hash_ in hashes])
+            found.append(StagedItem(item.place, item.namespace, hashes, vectors))
+    return found
+
+
+def _texts_are_lost(lost: list[tuple[tuple[str, ...], str]]) -> StoreError:
+    shown = ", ".join(f"{namespace} {key!r}" for namespace, key in lost[:3])
+    return StoreError(
+        f"{len(lost)} items have an indexed text that is not to be found in their values, so that it cannot be embedded "
+        f"again: {shown}{', ...' if len(lost) > 3 else ''}. Put these items again, or delete them, and call reembed() "
+        "again; all other texts are embedded by now, and kept."
+    )
+
+
+def run_estimate(fields: tuple[str, ...]) -> Program[ReembedEstimate]:
+    """Count what a run would have to embed; writes nothing.
+
+    A text takes 16 bytes of memory: half its hash, which tells apart what has to be told apart here, and its length.
+    """
+    seen, lengths, staged = array("Q"), array("Q"), array("Q")
+    items = lost = 0
+    after: Any = None
+    while True:
+        page = yield from _ask(ReadTexts(after, _MOST_ITEMS, unstaged=False))
+        texts, missing = yield Compute(partial(_texts_of_page, page, fields))
+        items += len(page.items)
+        lost += len(missing)
+        staged.extend(int.from_bytes(hash_[:8], "little") for hash_ in page.staged)
+        seen.extend(int.from_bytes(hash_[:8], "little") for hash_ in texts if hash_ not in page.staged)
+        lengths.extend(len(text) for hash_, text in texts.items() if hash_ not in page.staged)
+        if page.next is None:
+            break
+        after = page.next
+    _, first = np.unique(np.array(seen, dtype=np.uint64), return_index=True)
+    characters = int(np.array(lengths, dtype=np.uint64)[first].sum())
+    return ReembedEstimate(items, len(first), characters, len(np.unique(np.array(staged, dtype=np.uint64))), lost)
