@@ -29,7 +29,7 @@ LAYERS = [
     "engines.postgres.candidates",
     "engines.postgres.reads engines.postgres.writes engines.postgres.verification engines.postgres.engine",
     "engines.postgres.distribute",
-    "reranking turns batch calls update reembedding sweeper store",
+    "reranking turns batch calls update reembedding reembeds sweeper store",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",

@@ -65,9 +65,7 @@ class Rerank(NamedTuple):
     hits: list[SearchItem]
 
 
-def run_batch(
-    ops: Iterable[Any], index: IndexSettings | None, model: Model, omit_expired: bool
-) -> Program[list[Any]]:
+def run_batch(ops: Iterable[Any], index: IndexSettings | None, model: Model, omit_expired: bool) -> Program[list[Any]]:
     """Run operations together and return their results in order.
 
     Args:

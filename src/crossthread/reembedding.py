@@ -105,6 +105,7 @@ class Options:
     """How a run goes on: ``fields`` are the store's own, ``tell`` is told of texts done and in all."""
 
     model: str | None
+    dims: int | None
     fields: tuple[str, ...]
     batch_size: int
     concurrency: int
@@ -112,8 +113,8 @@ class Options:
     tell: Callable[[int, int], None]
 
 
-def run_reembedding(options: Options, current: str | None) -> Program[Reembedded]:
-    """Change the model of all vectors; ``current`` is the name of the model that they are of, where they are of one.
+def run_reembedding(options: Options) -> Program[Reembedded]:
+    """Change the model of all vectors.
 
     Raises:
         StoreError: Texts are lost, writers leave no moment for the switch, or the engine refused. All that was embedded
@@ -124,7 +125,7 @@ def run_reembedding(options: Options, current: str | None) -> Program[Reembedded
         at = yield from _ask(ReadProgress())
         if at.phase == "settling":
             yield from _settled()
-        elif options.model is not None and options.model == current and not options.anew:
+        elif options.model is not None and options.model == at.serves and not options.anew:
             return (yield from _nothing_to_do(at, options))
         else:
             at = yield from _ask(Begin(_new_number(), options.model, options.anew))
@@ -165,7 +166,7 @@ class _Run:
     def __init__(self, options: Options, at: Progress) -> None:
         self.options = options
         self.begun = at
-        self.dims = at.dims
+        self.dims = at.dims or options.dims
         self.texts = self.characters = self.kept = 0
         self.done = self.total = 0  # texts, those of each item
         self.lost: list[tuple[tuple[str, ...], str]] = []
@@ -214,8 +215,8 @@ class _Run:
 
     def overtaken(self) -> IndexMismatchError:
         return IndexMismatchError(
-            "Another run of reembed(), for another model or begun anew, has taken the place of this one. Nothing of the "
-            "store was changed by this one; see which model it has now, and call reembed() again."
+            "Another run of reembed(), for another model or begun anew, has taken the place of this one, which has "
+            "changed nothing; see which model the store has now, and call reembed() again."
         )
 
     def explained(self, error: Exception) -> Exception:
@@ -285,11 +286,11 @@ class _Run:
 
     def keep(self, page: TextPage, new: dict[bytes, Vectors], complete_to: Any) -> Program[None]:
         staged = yield Compute(partial(_staged_items, page.items, new))
+        is_kept = True
         if staged or complete_to is not None:
-            if not (yield from _ask(Stage(self.begun.run, tuple(staged), complete_to))):
-                at = yield from _ask(ReadProgress())
-                if at.last_run != self.begun.run:
-                    raise self.overtaken()
+            is_kept = yield from _ask(Stage(self.begun.run, tuple(staged), complete_to))
+        if not is_kept and (yield from _ask(ReadProgress())).last_run != self.begun.run:
+            raise self.overtaken()
         count = sum(len(one.hashes) for one in staged)
         self.tell(count)
 
@@ -323,9 +324,9 @@ def _staged_items(items: Iterable[IndexedItem], new: dict[bytes, Vectors]) -> li
 def _texts_are_lost(lost: list[tuple[tuple[str, ...], str]]) -> StoreError:
     shown = ", ".join(f"{namespace} {key!r}" for namespace, key in lost[:3])
     return StoreError(
-        f"{len(lost)} items have an indexed text that is not to be found in their values, so that it cannot be embedded "
-        f"again: {shown}{', ...' if len(lost) > 3 else ''}. Put these items again, or delete them, and call reembed() "
-        "again; all other texts are embedded by now, and kept."
+        f"{len(lost)} items have an indexed text that is not to be found in their values, so that it cannot be "
+        f"embedded again: {shown}{', ...' if len(lost) > 3 else ''}. Put these items again, or delete them, and call "
+        "reembed() again; all other texts are embedded by now, and kept."
     )
 
 

@@ -228,10 +228,10 @@ class _Run:
                 self.check_space()
                 return {hash_: self.vector_of(hash_) for hash_ in hashes if hash_ in self.engine._owners}
             case ReadProgress():
-                return self.engine._staging.progress(self.engine.space.generation)
+                return self.engine._staging.progress(self.engine.space.generation, self.engine.space.model)
             case CountTexts():
-                hashes = [hash_ for one in self.indexed() for hash_ in one.hashes]
-                return len(hashes), sum(hash_ in self.engine._staging.vectors for hash_ in hashes)
+                texts = [hash_ for one in self.indexed() for hash_ in one.hashes]
+                return len(texts), sum(hash_ in self.engine._staging.vectors for hash_ in texts)
             case ReadTexts(after, limit, unstaged):
                 return self.engine._staging.page(self.indexed(), after, limit, unstaged=unstaged)
             case _:
@@ -258,7 +258,7 @@ class _Run:
                 staging = self.engine._staging
                 if anew or not staging.run or staging.model != model:
                     self.engine._staging = Staging(staging.last_run, number, model)
-                return self.engine._staging.progress(self.engine.space.generation)
+                return self.engine._staging.progress(self.engine.space.generation, self.engine.space.model)
             case Stage():
                 return self.engine._staging.add(command, self.is_there)
             case Hold(number, seconds):

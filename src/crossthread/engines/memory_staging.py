@@ -39,10 +39,10 @@ class Staging:
         self.held_until = 0
         self.last_run = last_run
 
-    def progress(self, generation: int) -> Progress:
+    def progress(self, generation: int, serves: str | None) -> Progress:
         """Return how far the store is."""
         phase: Phase = "staging" if self.run else "none"
-        return Progress(generation, phase, self.run, self.model, self.dims, self.last_run)
+        return Progress(generation, serves, phase, self.run, self.model, self.dims, self.last_run)
 
     def add(self, command: Stage, is_there: Callable[[Any], bool]) -> bool:
         """Keep the vectors of texts of items that are still there."""

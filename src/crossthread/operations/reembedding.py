@@ -20,6 +20,8 @@ class Progress(NamedTuple):
 
     generation: int
     """How often all vectors of the store were replaced by those of another model."""
+    serves: str | None
+    """The model of the vectors that serve, where it has a name."""
     phase: Phase
     run: int = 0
     """The number of the run that stages; 0 outside of that phase."""
@@ -94,8 +96,8 @@ class StagedItem(NamedTuple):
 class Stage(NamedTuple):
     """Keep new vectors for a run. Answer: whether the run is still under way; nothing is kept otherwise.
 
-    An item that was written anew or erased meanwhile is left out. ``complete_to``, the place of the last item of a page,
-    says that all items up to there have all their staged vectors now; None says nothing.
+    An item that was written anew or erased meanwhile is left out. ``complete_to``, the place of the last item of a
+    page, says that all items up to there have all their staged vectors now; None says nothing.
     """
 
     run: int
