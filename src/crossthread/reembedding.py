@@ -121,43 +121,37 @@ def run_reembedding(options: Options) -> Program[Reembedded]:
             is kept for the next run.
         IndexMismatchError: Somebody else has changed the model meanwhile.
     """
+    own = 1 + secrets.randbits(62)
     while True:
         at = yield from _ask(ReadProgress())
         if at.phase == "settling":
-            yield from _settled()
+            yield from _dropped(0)
         elif options.model is not None and options.model == at.serves and not options.anew:
-            return (yield from _nothing_to_do(at, options))
+            # Perhaps another store has switched: this one takes the model on, and what else was staged is not wanted.
+            yield from _dropped(at.run)
+            yield SwitchOver(0)
+            return Reembedded(options.model, None, 0, 0, 0)
+        elif at.run and at.run != own and (options.anew or at.model != options.model):
+            yield from _dropped(at.run)
+        elif at.run:
+            break
         else:
-            at = yield from _ask(Begin(_new_number(), options.model, options.anew))
-            if at.phase == "staging":
-                break
+            yield from _ask(Begin(own, options.model))
     run = _Run(options, at)
     yield from run.until_switched()
-    yield from _settled()
+    yield from _dropped(0)
     return run.report()
 
 
-def _nothing_to_do(at: Progress, options: Options) -> Program[Reembedded]:
-    """The vectors are of this model already: take it on, and drop what another run may have staged."""
-    if at.run:
-        while (yield from _ask(Settle(at.run))):
-            pass
-    yield SwitchOver(0)
-    return Reembedded(options.model, None, 0, 0, 0)
-
-
-def _settled() -> Program[None]:
-    while (yield from _ask(Settle())):
+def _dropped(run: int) -> Program[None]:
+    """Drop what a run has staged; 0: the vectors that served before the last switch."""
+    while (yield from _ask(Settle(run))):
         pass
 
 
 def _ask(command: Command) -> Program[Any]:
     (answer,) = yield Batch((command,))
     return answer
-
-
-def _new_number() -> int:
-    return 1 + secrets.randbits(62)
 
 
 class _Run:

@@ -254,9 +254,9 @@ class _Run:
                 for record in expired:
                     self.replace((record.row.namespace, record.row.key), None)
                 return len(expired)
-            case Begin(number, model, anew):
+            case Begin(number, model):
                 staging = self.engine._staging
-                if anew or not staging.run or staging.model != model:
+                if not staging.run:
                     self.engine._staging = Staging(staging.last_run, number, model)
                 return self.engine._staging.progress(self.engine.space.generation, self.engine.space.model)
             case Stage():

@@ -73,15 +73,13 @@ class ReadTexts(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """Begin to stage vectors of a model, or go on with an unfinished run for the same one. Answer: `Progress`.
+    """Begin to stage vectors of a model. Answer: `Progress`, as it is then.
 
-    What another unfinished run has staged is dropped, with ``anew`` also what one for the same model has. ``run`` is
-    the number of a new run. Where a store is settling, nothing happens.
+    Where a run is under way or a store is settling, nothing happens. ``run`` is the number of the new run, not 0.
     """
 
     run: int
     model: str | None
-    anew: bool
 
 
 class StagedItem(NamedTuple):
