@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 from crossthread import values
 from crossthread._program import Program
 from crossthread._text import unescape
-from crossthread.batch import Compute
+from crossthread.batch import Compute, Pause
 from crossthread.embedding.extract import text_hash
 from crossthread.embedding.recover import recover
 from crossthread.errors import EmbeddingError, EmbeddingTimeoutError, IndexMismatchError, StoreBusyError, StoreError
@@ -43,7 +44,8 @@ from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 _PAGE_BATCHES = 4  # of each place in the window: it is seldom empty, and a page stays small
 _MOST_ITEMS = 2000  # of a page
 _HOLD_SECONDS = 10.0
-_MOST_HOLDS = 10
+_BETWEEN_HOLDS_SECONDS = 0.2
+_MOST_HOLDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,33 +174,36 @@ class _Run:
         self.total, self.done = yield from _ask(CountTexts())
         self.kept = self.done
         self.tell(0)
-        holds = 0
         before = math.inf
         while True:
-            found = yield from self.one_pass()
-            if self.options.batch_size < found < before:
-                before = found  # what was written meanwhile gets less from pass to pass
-                continue
-            if (yield from self.is_switched()):
+            every, staged = yield from _ask(CountTexts())
+            missing = every - staged
+            if missing >= before:
+                break  # writers are faster
+            before = missing
+            if (yield from self.one_pass(texts=missing)) <= self.options.batch_size:
                 break
-            # Writers are faster than passes: they are asked to wait while the last few texts are embedded.
-            holds += 1
-            if holds > _MOST_HOLDS:
-                raise StoreBusyError(
-                    f"In {_MOST_HOLDS} attempts the last new texts could not be embedded within {_HOLD_SECONDS:g} "
-                    "seconds. All that was embedded is kept: call reembed() again when less is written."
-                )
-            if not (yield from _ask(Hold(self.begun.run, _HOLD_SECONDS))):
-                break
-            yield from self.one_pass()
-            if (yield from self.is_switched()):
-                break
-            before = math.inf
+        if not (yield from self.is_switched()):
+            yield from self.switched_while_others_wait()
         at = yield from _ask(ReadProgress())
         if (at.generation, at.last_run) != (self.begun.generation + 1, self.begun.run):
             raise self.overtaken()
         self.total = max(self.total, self.done)
         self.tell(self.total - self.done)
+
+    def switched_while_others_wait(self) -> Program[None]:
+        """Ask writers to wait while the last texts are embedded; where that takes too long, let them in between."""
+        for _ in range(_MOST_HOLDS):
+            if not (yield from _ask(Hold(self.begun.run, _HOLD_SECONDS))):
+                return
+            yield from self.one_pass(seconds=_HOLD_SECONDS)
+            if (yield from self.is_switched()):
+                return
+            yield Pause(_BETWEEN_HOLDS_SECONDS)
+        raise StoreBusyError(
+            f"More was written than could be embedded, {_MOST_HOLDS} times for {_HOLD_SECONDS:g} seconds. All that was "
+            "embedded is kept: call reembed() again when less is written."
+        )
 
     def is_switched(self) -> Program[bool]:
         """Switch if no text lacks a vector, or find out that somebody else has."""
@@ -225,20 +230,27 @@ class _Run:
         self.done += more
         self.options.tell(min(self.done, self.total), self.total)
 
-    def one_pass(self) -> Program[int]:
-        """Embed the texts of all items that lack a vector; return how many items these were."""
+    def one_pass(self, *, texts: float = math.inf, seconds: float = math.inf) -> Program[int]:
+        """Embed the texts of items that lack a vector; return how many items these were.
+
+        Args:
+            texts: How many there are, about: whatever comes while they are embedded is left to the next pass.
+            seconds: After which it is not worth going on.
+        """
         self.lost = []
         after: Any = None
-        items = 0
+        items = done = 0
+        ends = time.monotonic() + seconds
         limit = min(_MOST_ITEMS, self.options.batch_size * self.options.concurrency * _PAGE_BATCHES)
         while True:
             page = yield from _ask(ReadTexts(after, limit, unstaged=True))
             if page.items:
-                items += len(page.items)
                 yield from self.one_page(page)
-            if page.next is None:
-                break
+            items += len(page.items)
+            done += sum(len(item.hashes) for item in page.items)
             after = page.next
+            if after is None or done > texts or time.monotonic() > ends:
+                break
         if self.lost:
             raise _texts_are_lost(self.lost)
         return items
@@ -262,16 +274,16 @@ class _Run:
                 if isinstance(raw, BaseException):
                     raise raw
                 found = yield Compute(partial(unit_vectors, raw, len(documents), self.dims))
+                self.dims = found.shape[1]
+                hashes = yield Compute(partial(_hashes_of, documents))
+                new = dict(zip(hashes, found, strict=True))
+                yield from self.keep(page, new, None)
             except Exception as error:
                 failure = failure or self.explained(error)  # what else is under way is paid for, and kept
-                continue
-            self.dims = found.shape[1]
-            self.texts += len(documents)
-            self.characters += sum(map(len, documents))
-            hashes = yield Compute(partial(_hashes_of, documents))
-            new = dict(zip(hashes, found, strict=True))
-            known.update(new)
-            yield from self.keep(page, new, None)
+            else:
+                known.update(new)
+                self.texts += len(documents)
+                self.characters += sum(map(len, documents))
         if failure is not None:
             raise failure
         # What was staged for other items, and texts of one item that were embedded in several parts.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from crossthread._program import adrive, drive
-from crossthread.batch import Compute, Model
+from crossthread.batch import Compute, Model, Pause
 from crossthread.embedding.base import Embedder
 from crossthread.embedding.timeout import timed_embedder
 from crossthread.embedding.window import LoopWindow, Patience, ThreadWindow
@@ -105,6 +106,8 @@ class Reembeds:
                     return window.finish()
                 case Compute(function):
                     return function()
+                case Pause(seconds):
+                    return time.sleep(seconds)
                 case SwitchOver(run):
                     return self._switch_over(run, embedder, settings)
                 case _:
@@ -145,6 +148,8 @@ class Reembeds:
                     return await window.finish()
                 case Compute(function):
                     return await asyncio.to_thread(function)
+                case Pause(seconds):
+                    return await asyncio.sleep(seconds)
                 case SwitchOver(run):
                     return await asyncio.to_thread(self._switch_over, run, embedder, settings)
                 case _:
@@ -181,13 +186,14 @@ class Reembeds:
         self._check_engine()
         given: dict[str, Any] = dict(embed) if isinstance(embed, Mapping) else {"embed": embed}
         given |= {name: value for name, value in (("model", model), ("dims", dims)) if value is not None}
+        if given.get("embed") is None:
+            raise ConfigurationError("reembed() needs a model: embeddings, a function, or a name such as 'local'.")
         before = dict(self.index_config or {})
         kept = {name: value for name, value in before.items() if name not in ("embed", "model", "dims")}
         settings = parse_index({**kept, **given})
         assert settings is not None
         embedder = timed_embedder(settings)
-        if embedder is None:
-            raise ConfigurationError("reembed() needs a model: embeddings, a function, or a name such as 'local'.")
+        assert embedder is not None
         if self._index is not None:
             for name in IndexSettings.__slots__:
                 if name not in _OF_THE_MODEL and name in given and not _same(self._index, settings, name):

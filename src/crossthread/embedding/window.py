@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
-from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from crossthread.embedding.base import Embedder
 from crossthread.errors import EmbeddingError, EmbeddingTimeoutError
@@ -32,7 +32,7 @@ class Patience(NamedTuple):
         """Return it as tenacity takes it."""
         return {
             "stop": stop_after_attempt(1 + self.retries),
-            "wait": wait_exponential_jitter(self.first_seconds, self.longest_seconds, jitter=self.first_seconds),
+            "wait": wait_exponential(self.first_seconds, self.longest_seconds) + wait_random(0, self.first_seconds),
             "retry": retry_if_exception(_may_pass),
             "reraise": True,
         }

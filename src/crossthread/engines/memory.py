@@ -308,7 +308,7 @@ class _Run:
         """Drop the staged vectors of texts that are gone with what this batch has replaced."""
         if self.engine._staging.vectors:
             gone = {hash_ for record in self.before.values() if record is not None for hash_ in record.hashes}
-            self.engine._staging.forget(gone - self.engine._owners.keys())
+            self.engine._staging.forget([hash_ for hash_ in gone if hash_ not in self.engine._owners])
 
     def stored(self, prefix: str) -> list[_Record]:
         """Return every record below a prefix, expired ones too."""
