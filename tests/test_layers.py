@@ -29,6 +29,7 @@ LAYERS = [
     "engines.postgres.reads engines.postgres.writes engines.postgres.verification engines.postgres.engine",
     "engines.postgres.distribute",
     "reranking turns batch calls update sweeper store",
+    "telemetry.operations telemetry.recorder telemetry.store telemetry",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",
@@ -86,6 +87,7 @@ def test_optional_packages_stay_in_their_room(module):
         "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
+        "opentelemetry": ("telemetry.recorder",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),
         "langgraph.checkpoint.postgres": ("checkpointing.postgres",),
     }

@@ -93,6 +93,12 @@ class Engine(ABC):
     sets_up_itself: bool = True
     """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
 
+    system_name: str = ""
+    """The database, as OpenTelemetry calls it (``db.system.name``); "" for the name of the class."""
+
+    on_commit: Callable[[int], None] | None = None
+    """Called after each commit that wrote with how many batches it held, where telemetry asks for it."""
+
     def prefer(self, preferences: Preferences) -> None:
         """Take on what a store would like; called before the first `open`.
 

@@ -64,6 +64,8 @@ class _Record:
 class MemoryEngine(BlockingEngine):
     """Keeps everything in this process's memory, for tests and short-lived programs."""
 
+    system_name = "memory"
+
     def __init__(self, clock: Clock | None = None) -> None:
         super().__init__(clock)
         self._lock = threading.Lock()
@@ -150,6 +152,8 @@ class MemoryEngine(BlockingEngine):
                 with self._lock:
                     self.check_open()
                     outcomes.append(self._execute(batch))
+                if batch.writes and self.on_commit is not None:
+                    self.on_commit(1)
             except Exception as error:
                 outcomes.append(error)
             stretch.pause()

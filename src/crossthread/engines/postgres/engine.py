@@ -42,7 +42,7 @@ from crossthread.errors import (
 from crossthread.operations.commands import WRITES, Answer, Batch, Delete, Forget, Get, Put, Sweep
 from crossthread.verification import Findings, Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.postgres")
 
 _T = TypeVar("_T")
 
@@ -70,6 +70,8 @@ class PostgresEngine(BlockingEngine):
     Raises:
         ConfigurationError: An argument cannot be used.
     """
+
+    system_name = "postgresql"
 
     def __init__(
         self,
@@ -322,7 +324,7 @@ class PostgresEngine(BlockingEngine):
             return {}
         commands = tuple(command for position in group for command in batches[position].commands)
         try:
-            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired)))
+            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired), batches=len(group)))
         except StoreUnavailableError as error:
             # Perhaps it was written; to write it again could undo what somebody else has written since.
             return dict(zip(group, copies(error, len(group)), strict=True))
@@ -332,11 +334,15 @@ class PostgresEngine(BlockingEngine):
             return {}
         return {position: [next(answers) for _ in batches[position].commands] for position in group}
 
-    def _write(self, batch: Batch) -> list[Answer]:
+    def _write(self, batch: Batch, *, batches: int = 1) -> list[Answer]:
+        """Carry out the commands of so many batches."""
         dims = writes.first_dims(batch)
         if dims is not None and self.space.dims is not None:
             self.space.admit(dims)
-        return self._attempt(lambda connection: self._write_once(connection, batch, dims), is_read=False)
+        answers = self._attempt(lambda connection: self._write_once(connection, batch, dims), is_read=False)
+        if self.on_commit is not None:
+            self.on_commit(batches)
+        return answers
 
     def _write_once(self, connection: Connection, batch: Batch, dims: int | None) -> list[Answer]:
         statements = self._ready()
@@ -383,9 +389,12 @@ class PostgresEngine(BlockingEngine):
                         raise
             except psycopg.Error as error:
                 if postgres.may_be_repeated(error) and time.monotonic() < deadline:
+                    logger.debug("Attempt %d met another write (%s); trying again", attempt + 1, error.sqlstate)
                     time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_PAUSE_SECONDS)))
                 elif not (is_read and is_lost and attempt == 0):
                     raise self._told(error, is_lost and not is_read) from error
+                else:
+                    logger.info("The connection to %s was lost; reading again on another", self._pool.where)
         raise AssertionError("an attempt returns or raises")
 
     def _told(self, error: psycopg.Error, is_lost_write: bool) -> StoreError:

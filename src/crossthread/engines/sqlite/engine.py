@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,9 +38,10 @@ from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, S
 from crossthread.operations.commands import Answer, Batch, KnownVectors
 from crossthread.verification import Findings, Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.sqlite")
 
 _FRESH_STARTS = 3
+_LONG_SECONDS = 1.0
 
 
 class SQLiteEngine(BlockingEngine):
@@ -50,6 +52,8 @@ class SQLiteEngine(BlockingEngine):
         clock: For tests.
         limits: From where on it works in another way; for tests.
     """
+
+    system_name = "sqlite"
 
     def __init__(
         self,
@@ -151,6 +155,8 @@ class SQLiteEngine(BlockingEngine):
             raise
         if kept is not None:
             kept.unlink(missing_ok=True)
+        if missing:
+            logger.info("%s has schema %d now", self.path, missing[-1].number)
 
     def _keep_a_copy(self, number: int) -> Path:
         """Copy the file, which nobody writes meanwhile, before it is brought up to a schema."""
@@ -216,10 +222,14 @@ class SQLiteEngine(BlockingEngine):
         self.check_open()
         with self._alone:  # whoever wants to write waits here, and not for a limited time
             connection = self._pool.borrow()
+            since = time.perf_counter()
             try:
-                return erase_traces(connection, self.path)
+                remains = erase_traces(connection, self.path)
             finally:
                 self._pool.give_back(connection)
+        took = time.perf_counter() - since
+        logger.info("Rewrote %s without what was deleted: %.1f s, %d remarks", self.path, took, len(remains))
+        return remains
 
     # Running batches
 
@@ -323,7 +333,11 @@ class SQLiteEngine(BlockingEngine):
             self._pool.give_back(connection)
 
     def _commit_on(self, connection: sqlite3.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+        since = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
+        waited = time.perf_counter() - since
+        if waited > _LONG_SECONDS:
+            logger.warning("Waited %.1f s for another process that wrote %s", waited, self.path)
         try:
             transaction = Transaction(connection, self.clock(), self._named)
             if one_by_one:
@@ -332,6 +346,8 @@ class SQLiteEngine(BlockingEngine):
                 for entry in entries:
                     entry.outcome = entry.work(transaction)
             settled = self._is_time_to_settle(transaction)
+            if settled:
+                logger.debug("Indexing what was written since the last time: %d changes", self._unindexed)
             transaction.finish(settled)
             connection.execute("COMMIT")
             self._unindexed = 0 if settled else self._unindexed + transaction.changes
@@ -339,6 +355,8 @@ class SQLiteEngine(BlockingEngine):
             self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
             self.space = transaction.space
             _tell(entries)
+            if self.on_commit is not None:
+                self.on_commit(len(entries))
         except BaseException as error:
             if not isinstance(error, Exception) and not connection.in_transaction:
                 _tell(entries)  # an interrupt while the thread waits for the disk comes when all is written
