@@ -14,7 +14,7 @@ LAYERS = [
     "filters.ast filters.parse filters.match",
     "search.words search.vectors search.scan search.signs search.keyword search.fusion",
     "settings verification",
-    "embedding.extract",
+    "embedding.extract embedding.recover",
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters embedding.timeout",
     "engines._fork engines._worker engines.base engines.registry engines.migrations engines.narrowing engines.memory",

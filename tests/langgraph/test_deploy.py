@@ -261,7 +261,7 @@ def test_telemetry_is_on_where_the_environment_says_so(clean):
         clean.setenv("CROSSTHREAD_TELEMETRY", text)
         assert kind in [base.__name__ for base in type(opened()).__mro__]
     clean.setenv("CROSSTHREAD_TELEMETRY", "true")
-    clean.setitem(sys.modules, "crossthread.telemetry.recorder", None)
+    clean.delitem(sys.modules, "crossthread.telemetry.recorder")
     clean.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ConfigurationError, match=r"crossthread\[otel\].*CROSSTHREAD_TELEMETRY"):
         opened()
