@@ -224,6 +224,7 @@ class SQLiteEngine(BlockingEngine):
             connection = self._pool.borrow()
             since = time.perf_counter()
             try:
+                connection.check_files()
                 remains = erase_traces(connection, self.path)
             finally:
                 self._pool.give_back(connection)
@@ -259,6 +260,7 @@ class SQLiteEngine(BlockingEngine):
     def _read(self, batch: Batch) -> list[Answer]:
         connection = self._pool.borrow()
         try:
+            connection.check_files(self._pool.looks)
             reader, answers = self._read_snapshot(connection, batch)
         except BaseException as error:
             sqlite.let_go(error)
@@ -332,12 +334,14 @@ class SQLiteEngine(BlockingEngine):
         finally:
             self._pool.give_back(connection)
 
-    def _commit_on(self, connection: sqlite3.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+    def _commit_on(self, connection: sqlite.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+        looks = None if self._pool.durability == "disk" else self._pool.looks
         since = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         waited = time.perf_counter() - since
         if waited > _LONG_SECONDS:
             logger.warning("Waited %.1f s for another process that wrote %s", waited, self.path)
+        ends = False
         try:
             transaction = Transaction(connection, self.clock(), self._named)
             if one_by_one:
@@ -349,16 +353,20 @@ class SQLiteEngine(BlockingEngine):
             if settled:
                 logger.debug("Indexing what was written since the last time: %d changes", self._unindexed)
             transaction.finish(settled)
+            connection.check_files(looks)
+            ends = True
             connection.execute("COMMIT")
             self._unindexed = 0 if settled else self._unindexed + transaction.changes
             self._indexed = transaction.indexed
             self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
             self.space = transaction.space
+            if looks is None:
+                connection.files.check_database()  # what is acknowledged is in the file that is there
             _tell(entries)
             if self.on_commit is not None:
                 self.on_commit(len(entries))
         except BaseException as error:
-            if not isinstance(error, Exception) and not connection.in_transaction:
+            if ends and not isinstance(error, Exception) and not connection.in_transaction:
                 _tell(entries)  # an interrupt while the thread waits for the disk comes when all is written
             sqlite.let_go(error)
             _roll_back(connection)
@@ -394,6 +402,7 @@ class SQLiteEngine(BlockingEngine):
         findings = Findings()
         connection = self._pool.borrow()
         try:
+            connection.check_files()
             with sqlite.mapped_errors(self.path):
                 connection.execute("BEGIN")
                 verify(connection, findings)
@@ -407,6 +416,7 @@ class SQLiteEngine(BlockingEngine):
         self.check_open()
         connection = self._pool.borrow()
         try:
+            connection.check_files()
             copying.backup(connection, path, progress)
         finally:
             self._pool.give_back(connection)
