@@ -18,7 +18,7 @@ LAYERS = [
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters embedding.timeout",
     "engines._fork engines._worker engines.base engines.registry engines.migrations engines.narrowing engines.memory",
-    "engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
+    "engines.sqlite.presence engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
     "engines.sqlite.limits engines.sqlite.commits engines.sqlite.queries engines.sqlite.words engines.sqlite.state",
     "engines.sqlite.indexes engines.sqlite.erasing engines.sqlite.resident engines.sqlite.ranking",
     "engines.sqlite.records engines.sqlite.reads engines.sqlite.writes",

@@ -90,7 +90,7 @@ class MemoryStore(Closing, BaseStore):
         StoreError: The file cannot be opened, or belongs to a newer release.
         IndexMismatchError: The file's vectors are of another model, or have other dimensions.
 
-    Example:
+    Examples:
         >>> store = MemoryStore()
         >>> store.put(("memories", "ada"), "food", {"text": "likes pizza"})
         >>> store.get(("memories", "ada"), "food").value

@@ -226,6 +226,7 @@ class SQLiteEngine(BlockingEngine):
         with self._alone:  # whoever wants to write waits here, and not for a limited time
             connection = self._pool.borrow()
             try:
+                connection.check_files()
                 return erase_traces(connection, self.path)
             finally:
                 self._pool.give_back(connection)
@@ -258,6 +259,7 @@ class SQLiteEngine(BlockingEngine):
     def _read(self, batch: Batch) -> list[Answer]:
         connection = self._pool.borrow()
         try:
+            connection.check_files(self._pool.looks)
             reader, answers = self._read_snapshot(connection, batch)
         except BaseException as error:
             sqlite.let_go(error)
@@ -331,8 +333,10 @@ class SQLiteEngine(BlockingEngine):
         finally:
             self._pool.give_back(connection)
 
-    def _commit_on(self, connection: sqlite3.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+    def _commit_on(self, connection: sqlite.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+        looks = None if self._pool.durability == "disk" else self._pool.looks
         connection.execute("BEGIN IMMEDIATE")
+        ends = False
         try:
             transaction = Transaction(connection, self.clock(), self._named)
             if one_by_one:
@@ -342,14 +346,18 @@ class SQLiteEngine(BlockingEngine):
                     entry.outcome = entry.work(transaction)
             settled = self._is_time_to_settle(transaction)
             transaction.finish(settled)
+            connection.check_files(looks)
+            ends = True
             connection.execute("COMMIT")
             self._unindexed = 0 if settled else self._unindexed + transaction.changes
             self._indexed = transaction.indexed
             self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
             self.space = transaction.space
+            if looks is None:
+                connection.files.check_database()  # what is acknowledged is in the file that is there
             _tell(entries)
         except BaseException as error:
-            if not isinstance(error, Exception) and not connection.in_transaction:
+            if ends and not isinstance(error, Exception) and not connection.in_transaction:
                 _tell(entries)  # an interrupt while the thread waits for the disk comes when all is written
             sqlite.let_go(error)
             _roll_back(connection)
@@ -385,6 +393,7 @@ class SQLiteEngine(BlockingEngine):
         findings = Findings()
         connection = self._pool.borrow()
         try:
+            connection.check_files()
             with sqlite.mapped_errors(self.path):
                 connection.execute("BEGIN")
                 verify(connection, findings)
@@ -398,6 +407,7 @@ class SQLiteEngine(BlockingEngine):
         self.check_open()
         connection = self._pool.borrow()
         try:
+            connection.check_files()
             copying.backup(connection, path, progress)
         finally:
             self._pool.give_back(connection)
