@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.records import NamespaceStats, Record, StoreStats
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
@@ -75,6 +76,8 @@ __all__ = [
     "Memory",
     "MemoryStore",
     "MemoryValidationError",
+    "NamespaceStats",
+    "Record",
     "RerankError",
     "SchemaVersionError",
     "Scope",
@@ -86,6 +89,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreReadOnlyError",
+    "StoreStats",
     "StoreUnavailableError",
     "TTLConfig",
     "ThreadInfo",
@@ -105,8 +109,11 @@ _HOMES = {
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
+    "NamespaceStats": "crossthread.records",
+    "Record": "crossthread.records",
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
+    "StoreStats": "crossthread.records",
     "TTLConfig": "crossthread.ttl",
     "Verification": "crossthread.verification",
     "ThreadInfo": "crossthread.threads.records",

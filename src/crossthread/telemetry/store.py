@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from functools import cache, partial, update_wrapper
 from typing import Any
 
 from langgraph.store.base import GetOp, Item, SearchItem
@@ -18,10 +18,33 @@ from crossthread.embedding.base import Embedder
 from crossthread.operations.commands import Batch
 from crossthread.reranking import Reranker
 from crossthread.store import MemoryStore
-from crossthread.telemetry.operations import Attributes, Description, at, described, outcome
+from crossthread.telemetry.operations import RETURNED, Attributes, Description, at, described, outcome
 from crossthread.telemetry.recorder import Recorder
 from crossthread.update import Run
-from crossthread.verification import Verification
+
+
+def _spanned(name: str) -> Any:
+    """Return a method that does what that of the store does, in a span."""
+
+    def call(self: InstrumentedStore, *args: Any, **settings: Any) -> Any:
+        with self._recorder.operation(Description(name, {})) as operation:
+            result = getattr(super(InstrumentedStore, self), name)(*args, **settings)
+            if name == "records":
+                operation.returns({RETURNED: len(result)})
+        return result
+
+    return update_wrapper(call, getattr(MemoryStore, name))
+
+
+def _aspanned(name: str) -> Any:
+    async def call(self: InstrumentedStore, *args: Any, **settings: Any) -> Any:
+        with self._recorder.operation(Description(name, {})) as operation:
+            result = await getattr(super(InstrumentedStore, self), f"a{name}")(*args, **settings)
+            if name == "records":
+                operation.returns({RETURNED: len(result)})
+        return result
+
+    return update_wrapper(call, getattr(MemoryStore, f"a{name}"))
 
 
 class InstrumentedStore(MemoryStore):
@@ -78,22 +101,17 @@ class InstrumentedStore(MemoryStore):
     def _at(self, name: str, namespace: Any, key: Any) -> Description:
         return at(name, namespace, key, self._recorder.record_names)
 
-    # The async forms of these call them in a thread, with the context of their caller.
+    # What is no batch. Async forms that call these in a thread, with the context of their caller, have no own span.
 
-    def verify(self) -> Verification:
-        """Do what `MemoryStore.verify` does."""
-        with self._recorder.operation(Description("verify", {})):
-            return super().verify()
-
-    def backup(self, *args: Any, **settings: Any) -> None:
-        """Do what `MemoryStore.backup` does."""
-        with self._recorder.operation(Description("backup", {})):
-            super().backup(*args, **settings)
-
-    def erase_traces(self) -> list[str]:
-        """Do what `MemoryStore.erase_traces` does."""
-        with self._recorder.operation(Description("erase_traces", {})):
-            return super().erase_traces()
+    backup = _spanned("backup")
+    erase_traces = _spanned("erase_traces")
+    record = _spanned("record")
+    arecord = _aspanned("record")
+    records = _spanned("records")
+    arecords = _aspanned("records")
+    stats = _spanned("stats")
+    astats = _aspanned("stats")
+    verify = _spanned("verify")
 
     # Being one, and ceasing to be
 

@@ -35,13 +35,14 @@ from crossthread.engines.sqlite.state import read_state
 from crossthread.engines.sqlite.verification import verify
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
-from crossthread.operations.commands import Answer, Batch, KnownVectors
+from crossthread.operations.commands import Answer, Batch, Count, Get, KnownVectors, ListNamespaces
 from crossthread.verification import Findings, Verification
 
 logger = logging.getLogger("crossthread.sqlite")
 
 _FRESH_STARTS = 3
 _LONG_SECONDS = 1.0
+_OF_ONE_STATEMENT = (Get, Count, ListNamespaces, KnownVectors)
 
 
 class SQLiteEngine(BlockingEngine):
@@ -54,6 +55,7 @@ class SQLiteEngine(BlockingEngine):
     """
 
     system_name = "sqlite"
+    keeps_records = True
 
     def __init__(
         self,
@@ -217,6 +219,12 @@ class SQLiteEngine(BlockingEngine):
         """The path of the file."""
         return str(self.path)
 
+    @property
+    def file_bytes(self) -> int | None:
+        """The size of the file, with what is still in its write-ahead log."""
+        found = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        return sum(path.stat().st_size for path in found if path.exists())
+
     def erase_traces(self) -> list[str]:
         """Rewrite the file, so that nothing that was deleted can be found in it."""
         self.check_open()
@@ -290,7 +298,7 @@ class SQLiteEngine(BlockingEngine):
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
         if len(batch.commands) == 1:
             (command,) = batch.commands
-            if not hasattr(command, "limit"):
+            if isinstance(command, _OF_ONE_STATEMENT):
                 return [reader.answer(command)]  # one statement sees one state by itself
             answer = reader.answer_in_memory(command)
             if answer is not None:
