@@ -31,6 +31,7 @@ from crossthread.engines.postgres import verification, writes
 from crossthread.engines.postgres.connection import Connection, Pool, SlowServerError, fetch
 from crossthread.engines.postgres.erasing import traces
 from crossthread.engines.postgres.reads import ALWAYS, Reader
+from crossthread.engines.postgres.records import RecordReader
 from crossthread.engines.postgres.schema import Schema
 from crossthread.engines.postgres.statements import Statements
 from crossthread.engines.postgres.writes import Moment
@@ -39,7 +40,20 @@ from crossthread.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from crossthread.operations.commands import WRITES, Answer, Batch, Delete, Forget, Get, Put, Sweep
+from crossthread.operations.commands import (
+    RECORDS,
+    WRITES,
+    Answer,
+    Batch,
+    Delete,
+    Forget,
+    Get,
+    Put,
+    Records,
+    RecordsAt,
+    Stats,
+    Sweep,
+)
 from crossthread.verification import Findings, Verification
 
 logger = logging.getLogger("crossthread")
@@ -73,6 +87,8 @@ class PostgresEngine(BlockingEngine):
     Raises:
         ConfigurationError: An argument cannot be used.
     """
+
+    keeps_records = True
 
     def __init__(
         self,
@@ -279,7 +295,33 @@ class PostgresEngine(BlockingEngine):
                 outcomes.update({position: [answer] for position, answer in zip(positions, answers, strict=True)})
         return outcomes
 
+    def _look_for_vectors(self, connection: Connection) -> None:
+        """Find out whether somebody with an embedder has made a place for vectors."""
+        if schemas.has_vectors(connection, self._ready()):
+            self.open(self._wanted, self._language, create=False)
+
+    def _records(self, connection: Connection, batch: Batch) -> list[Answer]:
+        """Answer with whole items."""
+        (command,) = batch.commands
+        with postgres.transaction(connection, texts.BEGIN_SNAPSHOT):
+            now = self._now()
+            reader = RecordReader(connection, self._ready(), now if batch.omit_expired else ALWAYS, now)
+            match command:
+                case Records():
+                    return [reader.records(command)]
+                case RecordsAt():
+                    return [reader.records_at(command)]
+                case Stats():
+                    return [reader.stats(command)]
+                case _:
+                    raise AssertionError(f"not a read of records: {command!r}")
+
     def _read(self, batch: Batch) -> list[Answer]:
+        if isinstance(batch.commands[0], RECORDS):  # each stands alone in its batch
+            if not self._ready().has_vectors:
+                self._attempt(self._look_for_vectors, is_read=True)
+            return self._attempt(lambda connection: self._records(connection, batch), is_read=True)
+
         def read(connection: Connection) -> tuple[list[Answer], Reader]:
             reader = self._reader(connection, batch.omit_expired)
             commands = batch.commands

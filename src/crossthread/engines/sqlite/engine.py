@@ -34,12 +34,13 @@ from crossthread.engines.sqlite.state import read_state
 from crossthread.engines.sqlite.verification import verify
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
-from crossthread.operations.commands import Answer, Batch, KnownVectors
+from crossthread.operations.commands import Answer, Batch, Count, Get, KnownVectors, ListNamespaces
 from crossthread.verification import Findings, Verification
 
 logger = logging.getLogger("crossthread")
 
 _FRESH_STARTS = 3
+_OF_ONE_STATEMENT = (Get, Count, ListNamespaces, KnownVectors)
 
 
 class SQLiteEngine(BlockingEngine):
@@ -50,6 +51,8 @@ class SQLiteEngine(BlockingEngine):
         clock: For tests.
         limits: From where on it works in another way; for tests.
     """
+
+    keeps_records = True
 
     def __init__(
         self,
@@ -211,6 +214,12 @@ class SQLiteEngine(BlockingEngine):
         """The path of the file."""
         return str(self.path)
 
+    @property
+    def file_bytes(self) -> int | None:
+        """The size of the file, with what is still in its write-ahead log."""
+        found = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        return sum(path.stat().st_size for path in found if path.exists())
+
     def erase_traces(self) -> list[str]:
         """Rewrite the file, so that nothing that was deleted can be found in it."""
         self.check_open()
@@ -280,7 +289,7 @@ class SQLiteEngine(BlockingEngine):
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
         if len(batch.commands) == 1:
             (command,) = batch.commands
-            if not hasattr(command, "limit"):
+            if isinstance(command, _OF_ONE_STATEMENT):
                 return [reader.answer(command)]  # one statement sees one state by itself
             answer = reader.answer_in_memory(command)
             if answer is not None:
