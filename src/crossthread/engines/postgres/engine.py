@@ -184,6 +184,7 @@ class PostgresEngine(BlockingEngine):
 
     def _take(self, found: Schema) -> None:
         self.space = found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
+        self.language = found.language or self._language
         self._is_claimed = found.space.dims is not None
         self._pool.suit(found.statements.settings, found.vector_type)
         self._statements = found.statements
