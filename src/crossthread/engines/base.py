@@ -90,6 +90,9 @@ class Engine(ABC):
     space: VectorSpace = VectorSpace()
     """The vectors that are stored; the dimensions are known from the first one on."""
 
+    language: str | None = None
+    """The language of the words that are stored; None: none were ever."""
+
     sets_up_itself: bool = True
     """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
 

@@ -174,7 +174,7 @@ class SQLiteEngine(BlockingEngine):
     def _agree_on_language(self, connection: sqlite3.Connection, language: str | None) -> None:
         """Check the language of the words in the file; the first store with an index sets it, and makes their index."""
         (stored,) = connection.execute(queries.LANGUAGE).fetchone()
-        agreed_language(stored, language, str(self.path))
+        self.language = agreed_language(stored, language, str(self.path))
         if stored is not None or language is None or self._pool.read_only:
             return
         connection.execute("BEGIN IMMEDIATE")
