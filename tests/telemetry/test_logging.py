@@ -123,7 +123,7 @@ def test_damage_is_a_warning_without_the_name_of_what_is_damaged(tmp_path, caplo
 def test_a_server_that_is_away_is_a_warning_without_its_password(caplog):
     from crossthread.engines.postgres.connection import Pool
 
-    pool = Pool("postgresql://agent:hush@127.0.0.1:9/agents", 1, 0.3)
+    pool = Pool("postgresql://agent:hush@127.0.0.1:9/agents", 1, 0.3, 10.0)
     with caplog.at_level(logging.INFO, "crossthread"), pytest.raises(StoreUnavailableError), pool.lend():
         pass
     (warning,) = caplog.records
