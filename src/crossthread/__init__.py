@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.records import NamespaceStats, Record, StoreStats
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
@@ -71,6 +72,8 @@ __all__ = [
     "Memory",
     "MemoryStore",
     "MemoryValidationError",
+    "NamespaceStats",
+    "Record",
     "RerankError",
     "SchemaVersionError",
     "Scope",
@@ -82,6 +85,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreReadOnlyError",
+    "StoreStats",
     "StoreUnavailableError",
     "TTLConfig",
     "ThreadInfo",
@@ -101,8 +105,11 @@ _HOMES = {
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
+    "NamespaceStats": "crossthread.records",
+    "Record": "crossthread.records",
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
+    "StoreStats": "crossthread.records",
     "TTLConfig": "crossthread.ttl",
     "Verification": "crossthread.verification",
     "ThreadInfo": "crossthread.threads.records",

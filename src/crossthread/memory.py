@@ -59,7 +59,7 @@ class Memory(Closing, WorkflowDecorators, Generic[StoreT, SaverT]):
         StoreError: The file or the server cannot be opened, or belongs to a newer release.
         IndexMismatchError: The vectors there are of another model, or have other dimensions.
 
-    Example:
+    Examples:
         >>> memory = Memory()
         >>> @memory.entrypoint
         ... def count(word, *, previous):

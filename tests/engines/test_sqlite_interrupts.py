@@ -11,7 +11,7 @@ import pytest
 from crossthread import MemoryStore
 from crossthread.errors import StoreError
 
-PLACES = ("commits.py", "pool.py")
+PLACES = ("commits.py", "pool.py", "sqlite/engine.py", "sqlite/presence.py", "sqlite/connection.py")
 SECONDS = 20
 
 
@@ -78,16 +78,16 @@ def test_an_interrupt_anywhere_leaves_nobody_waiting(tmp_path, action):
             n += 1
             try:
                 store.put(("other", name), str(n), {"n": n})
-            except StoreError:
-                failed.append(f"{name} {n}")
+            except StoreError as error:
+                failed.append(f"{name} {n}: {error}")
             else:
                 told.append(f"{name} {n}")
 
     writers = [threading.Thread(target=write, args=(name,), daemon=True) for name in "ab"]
     for writer in writers:
         writer.start()
-    interrupted = 0
-    for at in range(200):
+    interrupted = passed = 0
+    for at in range(400):
         if action == "first get":
             store._engine._pool._close_idle()
         interrupts = Interrupts(at)
@@ -99,8 +99,9 @@ def test_an_interrupt_anywhere_leaves_nobody_waiting(tmp_path, action):
                     store.get(("main",), "k")
         except KeyboardInterrupt:
             interrupted += 1
+        passed += interrupts.left >= 0
         in_time(store.put, ("main",), "k", {"n": -1})
-        if interrupts.left >= 0 and action != "put":
+        if passed > (20 if action == "put" else 0):  # how many places a put passes depends on the other writers
             break
     stop.set()
     for writer in writers:
@@ -108,6 +109,6 @@ def test_an_interrupt_anywhere_leaves_nobody_waiting(tmp_path, action):
         assert not writer.is_alive()
     written = {f"{item.namespace[1]} {item.key}" for item in store.search(("other",), limit=10**6)}
     assert set(told) == written
-    assert not written.intersection(failed)
+    assert failed == []  # an interrupt is that thread's own matter
     assert interrupted > (2 if action == "get" else 5)
     in_time(store.close)

@@ -29,7 +29,7 @@ class Scope:
     Raises:
         ConfigurationError: The labels are no template.
 
-    Example:
+    Examples:
         >>> scope = Scope("memories", "{user_id}")
         >>> scope.resolve({"configurable": {"user_id": "bob@example.com"}})
         ('memories', 'bob@example%2Ecom')

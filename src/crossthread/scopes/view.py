@@ -52,7 +52,7 @@ class ScopedStore(BaseStore):
         store: The store, or a view: then the namespace is relative to that.
         namespace: Where the view begins; not empty.
 
-    Example:
+    Examples:
         >>> store = MemoryStore()
         >>> ada = ScopedStore(store, ("memories", "ada"))
         >>> ada.put((), "food", {"text": "likes pizza"})

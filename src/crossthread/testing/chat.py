@@ -62,7 +62,7 @@ def personal_statements(text: str) -> list[str]:
     Questions, greetings and sentences without "I", "my" or "me" are left out. A rule this simple stands in for the
     model call by which a real agent would pick what is worth remembering.
 
-    Example:
+    Examples:
         >>> personal_statements("Hi! Remember that my name is Bob, and I like pizza. What do you like?")
         ['my name is Bob', 'I like pizza']
     """
@@ -81,7 +81,7 @@ class ScriptedChatModel(BaseChatModel):
     with ``-``, in the user's own words. It knows the user's name and what else they told, and admits what it was never
     told; to anything else it answers that it only follows a script.
 
-    Example:
+    Examples:
         >>> ScriptedChatModel().invoke([("system", "- my name is Bob"), ("user", "What is my name?")]).text
         'Your name is Bob.'
     """

@@ -35,7 +35,7 @@ class HashEmbeddings(Embeddings):
         calls: The texts of every call to ``embed_documents``, one list a call, in order.
         queries: The text of every call to ``embed_query``, in order.
 
-    Example:
+    Examples:
         ```python
         embeddings = HashEmbeddings()
         store = MemoryStore(index={"embed": embeddings, "fields": ["text"]})

@@ -25,7 +25,7 @@ class Threads:
     Args:
         checkpointer: Where the threads are kept.
 
-    Example:
+    Examples:
         >>> from crossthread import Memory
         >>> memory = Memory()
         >>> @memory.entrypoint

@@ -53,7 +53,7 @@ class Collection(Generic[ModelT]):
         ConfigurationError: The model cannot be validated, the scope is no template, or version and upgrade make no
             sense.
 
-    Example:
+    Examples:
         >>> from pydantic import BaseModel
         >>> from crossthread import Memory
         >>> class Preference(BaseModel):

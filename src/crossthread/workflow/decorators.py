@@ -80,7 +80,7 @@ class WorkflowDecorators(ABC):
         Raises:
             ConfigurationError: The labels are no template.
 
-        Example:
+        Examples:
             >>> memory = Memory()
             >>> ada = memory.scope("memories", "{user_id}").bind({"configurable": {"user_id": "ada"}})
             >>> ada.put((), "food", {"text": "likes pizza"})
@@ -140,7 +140,7 @@ class WorkflowDecorators(ABC):
             InjectionError: The function asks for something that cannot be given.
             ConfigurationError: ``scope`` is none.
 
-        Example:
+        Examples:
             >>> memory = Memory()
             >>> @memory.entrypoint
             ... def remember(text, *, store):
@@ -219,7 +219,7 @@ class WorkflowDecorators(ABC):
         Raises:
             InjectionError: The function asks for something that cannot be given.
 
-        Example:
+        Examples:
             >>> memory = Memory()
             >>> @memory.task
             ... def recall(user_id, *, store):

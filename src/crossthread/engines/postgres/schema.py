@@ -66,9 +66,6 @@ def create(connection: Connection, name: str, where: str, wants_vectors: bool) -
         ConfigurationError: Vectors are wanted, and the server has no pgvector.
         SchemaVersionError: The schema is of a newer release; it was left as it was.
     """
-    found = find(connection, name, where, wants_vectors)
-    if found is not None:
-        return found
     with transaction(connection, texts.BEGIN_WRITE):
         fetch(connection, texts.LOCK, ("crossthread",))
         found = find(connection, name, where, wants_vectors)

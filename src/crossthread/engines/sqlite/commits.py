@@ -94,15 +94,25 @@ class Commits:
             commit = self._commit()
             assert commit is not None, "whoever waits here holds the engine"
             commit(entries)
-        except BaseException as error:
-            # An interrupt belongs to this thread; the others must still not take their writes for done.
-            failed = error if isinstance(error, Exception) else _interrupted()
+        except Exception as error:
             entries = [entry for one in ticket.taken for entry in one.entries]
             spoilt = [one for one in entries if not one.committed and not isinstance(one.outcome, BaseException)]
-            for entry, own in zip(spoilt, copies(failed, len(spoilt)), strict=False):
+            for entry, own in zip(spoilt, copies(error, len(spoilt)), strict=False):
                 entry.outcome = own
-            if failed is not error:
-                raise
+        except BaseException:
+            # An interrupt belongs to this thread alone: the others' work is for whoever is next.
+            self._hand_back(ticket)
+            raise
+
+    def _hand_back(self, ticket: _Ticket) -> None:
+        """Let others wait again for whom this caller did not commit."""
+        with self._lock:
+            left = [one for one in ticket.taken if one is not ticket and not _is_committed(one)]
+            for one in left:
+                for entry in one.entries:
+                    entry.outcome = _Undone
+            done = [one for one in ticket.taken if one not in left]
+            ticket.taken, self._waiting = done, left + self._waiting
 
     def _leave(self, ticket: _Ticket) -> None:
         """Wake those for whom a caller has committed, and let the next one commit; doing it again changes nothing."""
@@ -122,5 +132,10 @@ class Commits:
         self.carry_out([])
 
 
+def _is_committed(ticket: _Ticket) -> bool:
+    return all(entry.committed for entry in ticket.entries)
+
+
 def _interrupted() -> StoreError:
+    # For whoever waits for a thread that was interrupted a second time before it could hand back what it had taken.
     return StoreError("The commit was interrupted by another thread's KeyboardInterrupt; nothing was written.")

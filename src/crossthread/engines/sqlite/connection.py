@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from traceback import clear_frames
 
+from crossthread.engines.sqlite.presence import LOG, Files, Identity, Looks
 from crossthread.errors import (
     StoreBusyError,
     StoreClosedError,
@@ -29,7 +30,23 @@ _creating = threading.Lock()
 
 
 class Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly."""
+    """A connection that can be referred to weakly, and knows which files it has open."""
+
+    files: Files
+
+    def check_files(self, looks: Looks | None = None) -> None:
+        """Check that the files at the path are still those that are open; with ``looks``, now and then.
+
+        Raises:
+            StoreError: They are not.
+        """
+        if looks is not None and not looks.is_time():
+            return
+        self.files.check()
+        if self.files.log is None:  # a new file has none before its first transaction
+            self.files = Files.at(Path(self.files.path)) or self.files
+        if looks is not None:
+            looks.done()
 
 
 def create_private(path: Path) -> None:
@@ -77,11 +94,19 @@ def is_read_only(path: Path) -> bool:
     return path.exists() and not os.access(path, os.W_OK)
 
 
-def connect(path: Path, *, read_only: bool = False, durability: Durability = "disk") -> sqlite3.Connection:
+def connect(
+    path: Path, *, read_only: bool = False, durability: Durability = "disk", database: Identity | None = None
+) -> Connection:
     """Open a connection with every setting of the engine; transactions are begun and ended by hand.
 
+    Args:
+        path: The file.
+        read_only: Whether it is opened for reading only.
+        durability: What a commit outlives.
+        database: Which file it must be, where the caller has had it open before.
+
     Raises:
-        StoreError: SQLite is too old, or cannot open the file.
+        StoreError: SQLite is too old, or cannot open the file, or it is another one.
     """
     if sqlite3.sqlite_version_info < OLDEST:
         raise StoreError(
@@ -89,7 +114,8 @@ def connect(path: Path, *, read_only: bool = False, durability: Durability = "di
             "A newer Python release, or one from another source, brings it."
         )
     with mapped_errors(path):
-        connection = sqlite3.connect(
+        before = Files.at(path)
+        connection: Connection = sqlite3.connect(
             _read_only_uri(path) if read_only else f"{path.absolute().as_uri()}?mode=rw",
             uri=True,  # mode=rw: a file that was removed is an error, not a new and empty database
             timeout=BUSY_SECONDS,
@@ -101,17 +127,34 @@ def connect(path: Path, *, read_only: bool = False, durability: Durability = "di
         try:
             for setting in (_SYNCS[durability], _keep_pages, _bound_the_log):
                 setting(connection)
+            _open_the_log(connection)
+            connection.files = _found(path, before, database)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
+def _found(path: Path, before: Files | None, database: Identity | None) -> Files:
+    now = Files.at(path)
+    if now is None or before is None or now.database != before.database:
+        raise StoreUnavailableError(f"{path} was removed or replaced while it was being opened; open it again.")
+    if database not in (None, now.database):
+        before._replace(database=database).check_database()
+    return now
+
+
+def _open_the_log(connection: sqlite3.Connection) -> None:
+    """Read something, so that the log is open too: it is there from now on until the connection is closed."""
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
 def _read_only_uri(path: Path) -> str:
     # A database in write-ahead mode needs its two side files even to be read. Where they can neither be found nor made,
     # nobody writes to the file, and SQLite may be told so.
-    log = path.with_name(path.name + "-wal")
-    stands_still = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    place = Path(os.path.realpath(path))  # the side files stand beside the file itself, not beside a link to it
+    log = place.with_name(place.name + LOG)
+    stands_still = not os.access(place.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
     return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if stands_still else ''}"
 
 

@@ -34,12 +34,13 @@ from crossthread.engines.sqlite.state import read_state
 from crossthread.engines.sqlite.verification import verify
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
-from crossthread.operations.commands import Answer, Batch, KnownVectors
+from crossthread.operations.commands import Answer, Batch, Count, Get, KnownVectors, ListNamespaces
 from crossthread.verification import Findings, Verification
 
 logger = logging.getLogger("crossthread")
 
 _FRESH_STARTS = 3
+_OF_ONE_STATEMENT = (Get, Count, ListNamespaces, KnownVectors)
 
 
 class SQLiteEngine(BlockingEngine):
@@ -50,6 +51,8 @@ class SQLiteEngine(BlockingEngine):
         clock: For tests.
         limits: From where on it works in another way; for tests.
     """
+
+    keeps_records = True
 
     def __init__(
         self,
@@ -166,7 +169,7 @@ class SQLiteEngine(BlockingEngine):
     def _agree_on_language(self, connection: sqlite3.Connection, language: str | None) -> None:
         """Check the language of the words in the file; the first store with an index sets it, and makes their index."""
         (stored,) = connection.execute(queries.LANGUAGE).fetchone()
-        agreed_language(stored, language, str(self.path))
+        self.language = agreed_language(stored, language, str(self.path))
         if stored is not None or language is None or self._pool.read_only:
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -211,12 +214,19 @@ class SQLiteEngine(BlockingEngine):
         """The path of the file."""
         return str(self.path)
 
+    @property
+    def file_bytes(self) -> int | None:
+        """The size of the file, with what is still in its write-ahead log."""
+        found = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        return sum(path.stat().st_size for path in found if path.exists())
+
     def erase_traces(self) -> list[str]:
         """Rewrite the file, so that nothing that was deleted can be found in it."""
         self.check_open()
         with self._alone:  # whoever wants to write waits here, and not for a limited time
             connection = self._pool.borrow()
             try:
+                connection.check_files()
                 return erase_traces(connection, self.path)
             finally:
                 self._pool.give_back(connection)
@@ -249,6 +259,7 @@ class SQLiteEngine(BlockingEngine):
     def _read(self, batch: Batch) -> list[Answer]:
         connection = self._pool.borrow()
         try:
+            connection.check_files(self._pool.looks)
             reader, answers = self._read_snapshot(connection, batch)
         except BaseException as error:
             sqlite.let_go(error)
@@ -278,7 +289,7 @@ class SQLiteEngine(BlockingEngine):
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
         if len(batch.commands) == 1:
             (command,) = batch.commands
-            if not hasattr(command, "limit"):
+            if isinstance(command, _OF_ONE_STATEMENT):
                 return [reader.answer(command)]  # one statement sees one state by itself
             answer = reader.answer_in_memory(command)
             if answer is not None:
@@ -322,8 +333,10 @@ class SQLiteEngine(BlockingEngine):
         finally:
             self._pool.give_back(connection)
 
-    def _commit_on(self, connection: sqlite3.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+    def _commit_on(self, connection: sqlite.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
+        looks = None if self._pool.durability == "disk" else self._pool.looks
         connection.execute("BEGIN IMMEDIATE")
+        ends = False
         try:
             transaction = Transaction(connection, self.clock(), self._named)
             if one_by_one:
@@ -333,14 +346,18 @@ class SQLiteEngine(BlockingEngine):
                     entry.outcome = entry.work(transaction)
             settled = self._is_time_to_settle(transaction)
             transaction.finish(settled)
+            connection.check_files(looks)
+            ends = True
             connection.execute("COMMIT")
             self._unindexed = 0 if settled else self._unindexed + transaction.changes
             self._indexed = transaction.indexed
             self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
             self.space = transaction.space
+            if looks is None:
+                connection.files.check_database()  # what is acknowledged is in the file that is there
             _tell(entries)
         except BaseException as error:
-            if not isinstance(error, Exception) and not connection.in_transaction:
+            if ends and not isinstance(error, Exception) and not connection.in_transaction:
                 _tell(entries)  # an interrupt while the thread waits for the disk comes when all is written
             sqlite.let_go(error)
             _roll_back(connection)
@@ -376,6 +393,7 @@ class SQLiteEngine(BlockingEngine):
         findings = Findings()
         connection = self._pool.borrow()
         try:
+            connection.check_files()
             with sqlite.mapped_errors(self.path):
                 connection.execute("BEGIN")
                 verify(connection, findings)
@@ -389,6 +407,7 @@ class SQLiteEngine(BlockingEngine):
         self.check_open()
         connection = self._pool.borrow()
         try:
+            connection.check_files()
             copying.backup(connection, path, progress)
         finally:
             self._pool.give_back(connection)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
-import sqlite3
 import threading
 import time
 import weakref
 from collections import deque
 from pathlib import Path
 
-from crossthread.engines.sqlite.connection import connect
+from crossthread.engines.sqlite.connection import Connection, connect
+from crossthread.engines.sqlite.presence import Identity, Looks
 from crossthread.errors import StoreClosedError
 from crossthread.settings import Durability
 
@@ -35,10 +35,13 @@ class ConnectionPool:
         """Whether connections are opened for reading only; set before the first is lent."""
         self.durability: Durability = "disk"
         """What a commit outlives; set before the first is lent."""
-        self._idle: deque[sqlite3.Connection] = deque()
+        self.looks = Looks()
+        """When those who read look whether the file is still there."""
+        self._database: Identity | None = None
+        self._idle: deque[Connection] = deque()
         self._make_locks()
         # One that an interrupt lost on its way to a caller is closed with its last reference, and leaves by itself.
-        self._open: list[weakref.ref[sqlite3.Connection | _Opening]] = []
+        self._open: list[weakref.ref[Connection | _Opening]] = []
         self._closed = False
         self._paused = False
 
@@ -47,7 +50,7 @@ class ConnectionPool:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
 
-    def borrow(self) -> sqlite3.Connection:
+    def borrow(self) -> Connection:
         """Return a connection that nobody else uses until `give_back`."""
         try:
             return self._idle.pop()
@@ -60,14 +63,17 @@ class ConnectionPool:
                 if self._closed:
                     raise StoreClosedError("This store is closed; open a new one to go on.")
                 self._open.append(weakref.ref(opening))
-            connection = connect(self.path, read_only=self.read_only, durability=self.durability)
+            connection = connect(
+                self.path, read_only=self.read_only, durability=self.durability, database=self._database
+            )
+            self._database = connection.files.database
             with self._lock:
                 self._open.append(weakref.ref(connection))
             return connection
         finally:
             del opening  # an error keeps what stands in this frame
 
-    def give_back(self, connection: sqlite3.Connection) -> None:
+    def give_back(self, connection: Connection) -> None:
         """Take a connection back; it must be outside of any transaction."""
         if self._closed or self._paused or connection.in_transaction:
             self._discard(connection)
@@ -106,7 +112,7 @@ class ConnectionPool:
                 return
             self._discard(connection)
 
-    def _discard(self, connection: sqlite3.Connection) -> None:
+    def _discard(self, connection: Connection) -> None:
         connection.close()
         with self._lock:
             self._open = [one for one in self._open if one() not in (connection, None)]

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 from crossthread.engines._fork import watch
 from crossthread.engines._worker import Worker, copies
 from crossthread.engines.sqlite.connection import (
+    Connection,
     check_size,
     connect,
     create_private,
     is_read_only,
     mapped_errors,
 )
+from crossthread.engines.sqlite.presence import Identity, Looks
 from crossthread.errors import StoreBusyError, StoreClosedError
 
 
@@ -47,18 +49,21 @@ class SharedConnection:
         check_size(path)
         self._lock = threading.RLock()
         self._closed = False
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[Connection] = []
+        self._looks = Looks()
+        self._database: Identity | None = None
         # A connection that nobody closed still leaves a clean file, at the latest when the program ends.
         weakref.finalize(self, _close_all, self._open)
         self._worker = Worker(self._run_all, "crossthread-checkpointer")
         watch(self)
 
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Connection:
         """Return the connection; the caller holds the lock, or nobody else knows this object."""
         if self._closed:
             raise StoreClosedError("This checkpointer is closed; open a new one to go on.")
         if not self._open:
-            self._open.append(connect(self.path, read_only=self.read_only))
+            self._open.append(connect(self.path, read_only=self.read_only, database=self._database))
+            self._database = self._open[0].files.database
         return self._open[0]
 
     @contextmanager
@@ -73,10 +78,16 @@ class SharedConnection:
             if connection.in_transaction:
                 yield connection
                 return
+            if not writes:
+                connection.check_files(self._looks)
             connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
             try:
                 yield connection
+                if writes:
+                    connection.check_files()
                 connection.execute("COMMIT")
+                if writes:
+                    connection.files.check_database()
             except BaseException:
                 if connection.in_transaction:  # SQLite has undone it by itself where the disk is full
                     connection.execute("ROLLBACK")
@@ -86,7 +97,9 @@ class SharedConnection:
     def alone(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection outside of any transaction, to nobody else."""
         with self._lock, mapped_errors(self.path):
-            yield self.connection()
+            connection = self.connection()
+            connection.check_files()
+            yield connection
 
     async def arun(self, call: Call) -> Any:
         """Wait, without blocking the event loop, for what a call returns."""
@@ -130,6 +143,6 @@ def _outcome(call: Call) -> Any:
         return error
 
 
-def _close_all(connections: list[sqlite3.Connection]) -> None:
+def _close_all(connections: list[Connection]) -> None:
     while connections:
         connections.pop().close()
