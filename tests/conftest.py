@@ -10,6 +10,6 @@ pytest.register_assert_rewrite(
     "crossthread.testing.suite", "crossthread.testing.store_suite", "crossthread.testing.model"
 )
 
-# A shell starts what runs in the background with interrupts ignored, and so would be the ones that tests send themselves.
+# A shell starts what runs in the background with interrupts ignored, and so would be those that tests send themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
