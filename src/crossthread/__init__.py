@@ -5,6 +5,7 @@ Public names are loaded when they are first used, so that importing the package 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.records import NamespaceStats, Record, StoreStats
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
     from crossthread.verification import Verification
 
 __version__ = "0.1.0"
+
+# Where a program configures no logging, a library is silent; docs/guides/observability.md names the loggers.
+logging.getLogger("crossthread").addHandler(logging.NullHandler())
 
 __all__ = [
     "Collection",
@@ -71,6 +76,8 @@ __all__ = [
     "Memory",
     "MemoryStore",
     "MemoryValidationError",
+    "NamespaceStats",
+    "Record",
     "RerankError",
     "SchemaVersionError",
     "Scope",
@@ -82,6 +89,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreReadOnlyError",
+    "StoreStats",
     "StoreUnavailableError",
     "TTLConfig",
     "ThreadInfo",
@@ -101,8 +109,11 @@ _HOMES = {
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
+    "NamespaceStats": "crossthread.records",
+    "Record": "crossthread.records",
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
+    "StoreStats": "crossthread.records",
     "TTLConfig": "crossthread.ttl",
     "Verification": "crossthread.verification",
     "ThreadInfo": "crossthread.threads.records",

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import (
@@ -38,10 +38,20 @@ from crossthread.embedding.base import Embedder
 from crossthread.embedding.timeout import TimedEmbedder
 from crossthread.engines.base import BlockingEngine, Engine, Preferences, VectorSpace
 from crossthread.engines.registry import engine_for
-from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreClosedError
+from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreClosedError, UnsupportedError
 from crossthread.filters.parse import parse_filter
 from crossthread.operations.commands import Batch, Count, Forget, Row, Sweep
 from crossthread.operations.plan import ModalSearchOp, get_command
+from crossthread.records import (
+    Reading,
+    Record,
+    StoreStats,
+    as_stats,
+    records_command,
+    run_measure,
+    run_record,
+    run_records,
+)
 from crossthread.reranking import Reranker
 from crossthread.settings import Durability, IndexConfig, IndexSettings, Mode, checked_durability, parse_index
 from crossthread.sweeper import Sweeper
@@ -50,7 +60,9 @@ from crossthread.turns import Turns
 from crossthread.update import Call, Pause, Run, Turn, run_update
 from crossthread.verification import Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.store")
+
+_T = TypeVar("_T")
 
 _SWEEP_MINUTES = 5.0  # LangGraph's default for a sweeper started by hand
 
@@ -114,6 +126,7 @@ class MemoryStore(Closing, BaseStore):
         except BaseException:
             self._engine.close()
             raise
+        logger.info("Opened %s", self.place)
         if self.ttl_config is not None and self.ttl_config.get("sweep_interval_minutes"):
             self.start_ttl_sweeper()
 
@@ -139,8 +152,8 @@ class MemoryStore(Closing, BaseStore):
         embedder = self._embedder
         if embedder is None:
             return None
-        if isinstance(embedder, TimedEmbedder):
-            embedder = embedder.embedder
+        while (inner := getattr(embedder, "embedder", None)) is not None:  # a time limit, or telemetry
+            embedder = inner
         if isinstance(embedder, LangChainEmbedder):
             return embedder.embeddings
         from langgraph.store.base import ensure_embeddings
@@ -162,6 +175,11 @@ class MemoryStore(Closing, BaseStore):
         space = None if settings is None or embedder is None else VectorSpace(embedder.model, settings.dims)
         self._engine.open(space, None if settings is None else settings.language.name, create=create)
 
+    def _calls_ask(self, embedder: Embedder | None, reranker: Reranker | None) -> None:
+        """Let async calls ask these models from now on."""
+        if self._calls is not None:
+            self._calls.ask(embedder, reranker)
+
     async def asetup(self) -> None:
         """Do what `setup` does, without blocking the event loop."""
         await asyncio.to_thread(self.setup)
@@ -173,6 +191,7 @@ class MemoryStore(Closing, BaseStore):
         if self._calls is not None:
             self._calls.stop()
         self._engine.close()
+        logger.debug("Closed %s", self.place)
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
@@ -181,6 +200,7 @@ class MemoryStore(Closing, BaseStore):
         if self._calls is not None:
             await asyncio.to_thread(self._calls.stop)
         await self._engine.aclose()
+        logger.debug("Closed %s", self.place)
 
     # Everything is a batch
 
@@ -206,9 +226,7 @@ class MemoryStore(Closing, BaseStore):
 
     async def _arun(self, ops: Iterable[Any]) -> list[Any]:
         program = self._program(list(ops))
-        if self._calls is None:  # an engine with an async side of its own
-            return await adrive(program, self._aperform)
-        return await self._calls.run(program)
+        return await self._adrive(program)
 
     def _program(self, ops: Iterable[Any]) -> Program[list[Any]]:
         self._check_open()
@@ -512,6 +530,119 @@ class MemoryStore(Closing, BaseStore):
             self._sweeper = None
         return stopped
 
+    # Looking at what is kept
+
+    def records(
+        self,
+        namespace_prefix: tuple[str, ...] = (),
+        *,
+        after: Record | str | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+        vectors: bool = False,
+    ) -> list[Record]:
+        """Read items with all that is kept of them, page by page, in the order in which they were written last.
+
+        An item that is there from the first page to the last is on one of them, whatever is written meanwhile; one that
+        is written meanwhile may be on two. Nothing lives longer for being read.
+
+        Args:
+            namespace_prefix: Labels that the items' namespaces begin with; ``()`` is the whole store.
+            after: The last record of the page before, or its ``cursor``; None: from the beginning.
+            limit: How many at the most; a page has 10,000 at the most.
+            newest_first: The other way round.
+            vectors: Whether to read the vectors, too.
+
+        Returns:
+            The records; none where the last page was the last.
+
+        Raises:
+            InvalidNamespaceError, InvalidArgumentError: An argument breaks a rule.
+            UnsupportedError: The engine, of another package, cannot tell.
+            StoreError: The engine refused.
+        """
+        return drive(self._records_program(namespace_prefix, after, limit, newest_first, vectors), self._perform)
+
+    async def arecords(
+        self,
+        namespace_prefix: tuple[str, ...] = (),
+        *,
+        after: Record | str | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+        vectors: bool = False,
+    ) -> list[Record]:
+        """Do what `records` does, without blocking the event loop."""
+        return await self._adrive(self._records_program(namespace_prefix, after, limit, newest_first, vectors))
+
+    def _records_program(
+        self, prefix: Any, after: Any, limit: Any, newest_first: bool, vectors: bool
+    ) -> Program[list[Record]]:
+        self._check_records()
+        command = records_command(prefix, after, limit, newest_first, vectors)
+        return run_records(command, self._reading, omits_expired(self._ttl))
+
+    def record(self, namespace: tuple[str, ...], key: str, *, vectors: bool = False) -> Record | None:
+        """Read one item with all that is kept of it, or None where there is none.
+
+        Args:
+            namespace: Labels of the namespace.
+            key: The item's key.
+            vectors: Whether to read its vectors, too.
+
+        Raises:
+            InvalidNamespaceError: The namespace breaks a rule.
+            UnsupportedError: The engine, of another package, cannot tell.
+            StoreError: The engine refused.
+        """
+        return drive(self._record_program(namespace, key, vectors), self._perform)
+
+    async def arecord(self, namespace: tuple[str, ...], key: str, *, vectors: bool = False) -> Record | None:
+        """Do what `record` does, without blocking the event loop."""
+        return await self._adrive(self._record_program(namespace, key, vectors))
+
+    def _record_program(self, namespace: Any, key: Any, vectors: bool) -> Program[Record | None]:
+        self._check_records()
+        return run_record(namespace, key, vectors, self._reading, omits_expired(self._ttl))
+
+    def stats(self, namespace_prefix: tuple[str, ...] = ()) -> StoreStats:
+        """Measure what lies below a namespace: items, bytes, vectors, by namespace and in all. Reads every item.
+
+        Args:
+            namespace_prefix: Labels that the items' namespaces begin with; ``()`` is the whole store.
+
+        Raises:
+            InvalidNamespaceError: The prefix breaks a rule.
+            UnsupportedError: The engine, of another package, cannot tell.
+            StoreError: The engine refused.
+        """
+        self._check_records()
+        found = drive(run_measure(namespace_prefix, omits_expired(self._ttl)), self._perform)
+        return as_stats(found, self._engine.place, self._engine.file_bytes)
+
+    async def astats(self, namespace_prefix: tuple[str, ...] = ()) -> StoreStats:
+        """Do what `stats` does, without blocking the event loop."""
+        self._check_records()
+        found = await self._adrive(run_measure(namespace_prefix, omits_expired(self._ttl)))
+        return as_stats(found, self._engine.place, self._engine.file_bytes)
+
+    async def _adrive(self, program: Program[_T]) -> _T:
+        if self._calls is None:  # an engine with an async side of its own
+            return await adrive(program, self._aperform)
+        return await self._calls.run(program)
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading((), None) if self._index is None else Reading(self._index.fields, self._index.language)
+
+    def _check_records(self) -> None:
+        self._check_open()
+        if not self._engine.keeps_records:
+            raise UnsupportedError(
+                f"{type(self._engine).__name__} does not tell all that it keeps of items, so that this store has no "
+                "stats() and records(), and cannot be exported or copied whole; see Engine.keeps_records."
+            )
+
     # Looking after what is kept
 
     def verify(self) -> Verification:
@@ -526,7 +657,11 @@ class MemoryStore(Closing, BaseStore):
             StoreError: It cannot be read at all, or the engine, of another package, has no such check.
         """
         self._check_open()
-        return self._engine.verify()
+        found = self._engine.verify()
+        level = logging.DEBUG if found.ok else logging.WARNING
+        # What the problems are may name items, so it is for the caller alone.
+        logger.log(level, "Checked %d items of %s: %d problems", found.items, self.place, len(found.problems))
+        return found
 
     async def averify(self) -> Verification:
         """Do what `verify` does, without blocking the event loop."""

@@ -35,9 +35,16 @@ from crossthread.operations.commands import (
     Get,
     KnownVectors,
     ListNamespaces,
+    Measured,
+    MeasuredNamespace,
+    Page,
     Put,
+    Records,
+    RecordsAt,
     Row,
     Search,
+    Stats,
+    Stored,
     Sweep,
     scored_row,
 )
@@ -60,9 +67,17 @@ class _Record:
     hashes: tuple[bytes, ...]
     words: Words | None
 
+    def stored(self, *, vectors: bool) -> Stored:
+        """Return it as an answer."""
+        own = self.vectors if vectors else None
+        return Stored(self.row, self.ttl_minutes, self.expires_at, self.hashes, self.words, own)
+
 
 class MemoryEngine(BlockingEngine):
     """Keeps everything in this process's memory, for tests and short-lived programs."""
+
+    system_name = "memory"
+    keeps_records = True
 
     def __init__(self, clock: Clock | None = None) -> None:
         super().__init__(clock)
@@ -70,7 +85,7 @@ class MemoryEngine(BlockingEngine):
         self._records: dict[str, dict[str, _Record]] = {}
         self._owners: dict[bytes, set[Address]] = {}  # text hash: the items that have it
         self._last_write = 0
-        self._language: str | None = None
+        self._kept_space = VectorSpace()  # of the vectors that were written; `space` is also what is asked for
         watch(self)
 
     def before_fork(self) -> None:
@@ -93,7 +108,7 @@ class MemoryEngine(BlockingEngine):
         """Take on the vector space and the language; there is nothing else to prepare."""
         self.check_open()
         self.space = self.space.agreed(space or VectorSpace(), "memory")
-        self._language = agreed_language(self._language, language, "memory")
+        self.language = agreed_language(self.language, language, "memory")
 
     def close(self) -> None:
         """Refuse from now on, and forget everything."""
@@ -150,6 +165,8 @@ class MemoryEngine(BlockingEngine):
                 with self._lock:
                     self.check_open()
                     outcomes.append(self._execute(batch))
+                if batch.writes and self.on_commit is not None:
+                    self.on_commit(1)
             except Exception as error:
                 outcomes.append(error)
             stretch.pause()
@@ -161,7 +178,7 @@ class MemoryEngine(BlockingEngine):
         for position, command in enumerate(batch.commands):
             if not isinstance(command, WRITES):
                 answers[position] = run.read(command)
-        space, last_write = self.space, self._last_write
+        space, kept_space, last_write = self.space, self._kept_space, self._last_write
         try:
             run.refresh()
             for position, command in enumerate(batch.commands):
@@ -169,7 +186,7 @@ class MemoryEngine(BlockingEngine):
                     answers[position] = run.write(command)
         except BaseException:
             run.undo()
-            self.space, self._last_write = space, last_write
+            self.space, self._kept_space, self._last_write = space, kept_space, last_write
             raise
         return [answers[position] for position in range(len(batch.commands))]
 
@@ -203,6 +220,14 @@ class _Run:
                 return len(self.matching(prefix, where))
             case KnownVectors(hashes, _):
                 return {hash_: self.vector_of(hash_) for hash_ in hashes if hash_ in self.engine._owners}
+            case Records():
+                return Page(self.records(command), self.engine.language)
+            case RecordsAt(addresses, vectors):
+                at = [self.live(*address) for address in addresses]
+                stored = [None if record is None else record.stored(vectors=vectors) for record in at]
+                return Page(stored, self.engine.language)
+            case Stats(prefix):
+                return self.stats(prefix)
             case _:
                 raise AssertionError(f"not a read: {command!r}")
 
@@ -267,6 +292,34 @@ class _Run:
         parts = keyword.explained(postings, corpus, command.terms, [hit.id for hit in hits])
         return [(scope[hit.id], hit, parts.get(hit.id, {})) for hit in hits[page]]
 
+    def records(self, command: Records) -> list[Stored | None]:
+        """Return a page of records."""
+        found = [record.stored(vectors=command.vectors) for record in self.below(command.prefix)]
+        found.sort(key=lambda record: record.position, reverse=command.newest_first)
+        if command.after is not None:
+            after, turned = command.after, command.newest_first
+            found = [one for one in found if (one.position < after if turned else one.position > after)]
+        return [*found[: command.limit]]
+
+    def stats(self, prefix: str) -> Measured:
+        """Return what lies below a prefix."""
+        spaces: dict[str, list[_Record]] = {}
+        for record in self.below(prefix):
+            spaces.setdefault(record.row.namespace, []).append(record)
+        measured = [
+            MeasuredNamespace(
+                name,
+                len(records),
+                sum(len(record.row.value.encode()) for record in records),
+                sum(record.expires_at is not None for record in records),
+                max(record.row.updated_at for record in records),
+            )
+            for name, records in spaces.items()
+        ]
+        expired = sum(not ttl.is_live(record.expires_at, self.now) for record in self.stored(prefix))
+        vectors = sum(len(record.hashes) for records in spaces.values() for record in records)
+        return Measured(tuple(measured), expired, vectors, *self.engine._kept_space, self.engine.language)
+
     def postings(self, scope: list[_Record], terms: tuple[str, ...]) -> tuple[keyword.Postings, keyword.Corpus]:
         """Return where terms occur; an item's place in the scope is its id."""
         indexed = [(place, record, record.words) for place, record in enumerate(scope) if record.words is not None]
@@ -322,7 +375,7 @@ class _Run:
         row = Row(command.namespace, command.key, command.value, created_at, stamp)
         vectors = b""
         if command.vectors is not None:
-            self.engine.space = self.engine.space.admit(command.vectors.shape[1])
+            self.engine.space = self.engine._kept_space = self.engine.space.admit(command.vectors.shape[1])
             vectors = to_bytes(command.vectors)
         expires_at = ttl.expiry(self.now, command.ttl_minutes)
         record = _Record(row, command.ttl_minutes, expires_at, vectors, command.hashes, command.words)

@@ -103,6 +103,92 @@ class KnownVectors(NamedTuple):
     namespaces: tuple[str, ...]
 
 
+class Position(NamedTuple):
+    """Where a page of `Records` ended; no two items are at the same one."""
+
+    updated_at: int
+    namespace: str
+    key: str
+
+
+class Stored(NamedTuple):
+    """An item with all that is kept of it.
+
+    ``hashes`` belong to the texts that have a vector, in any order; ``vectors`` are float32 numbers of all of them, one
+    vector after the other, or None where they were not asked for. ``words`` is None where keywords do not find it.
+    """
+
+    row: Row
+    ttl_minutes: float | None
+    expires_at: int | None
+    hashes: tuple[bytes, ...]
+    words: Words | None
+    vectors: bytes | None = None
+
+    @property
+    def position(self) -> Position:
+        """Where it stands among all items."""
+        return Position(self.row.updated_at, self.row.namespace, self.row.key)
+
+
+class Page(NamedTuple):
+    """Whole items, and the language of their words; None before there was an index."""
+
+    items: list[Stored | None]
+    language: str | None
+
+
+class Records(NamedTuple):
+    """Read a page of the live items below ``prefix``, in the order of `Position`. Answer: `Page`.
+
+    ``after``: what the page before ended with. Nothing lives longer for being read. An item that is there from the
+    first page to the last is on one of them, whatever is written meanwhile.
+    """
+
+    prefix: str
+    after: Position | None
+    limit: int
+    newest_first: bool = False
+    vectors: bool = False
+
+
+class RecordsAt(NamedTuple):
+    """Read the live items at some namespaces and keys. Answer: `Page`, with None for those that are not there."""
+
+    addresses: tuple[tuple[str, str], ...]
+    vectors: bool = False
+
+
+class Stats(NamedTuple):
+    """Measure what lies below ``prefix``. Answer: `Measured`."""
+
+    prefix: str
+
+
+class MeasuredNamespace(NamedTuple):
+    """The live items of one namespace: how many, the bytes of their values, how many expire, the latest write."""
+
+    namespace: str
+    items: int
+    value_bytes: int
+    expiring: int
+    updated_at: int
+
+
+class Measured(NamedTuple):
+    """What there is. ``model`` and ``dims`` are None before the first vector, ``language`` before the first index.
+
+    ``vectors`` counts those of live items, ``expired`` the items whose time is over and that no sweep has erased.
+    """
+
+    namespaces: tuple[MeasuredNamespace, ...]
+    expired: int
+    vectors: int
+    model: str | None
+    dims: int | None
+    language: str | None
+
+
 class Put(NamedTuple):
     """Write one item and replace all that it is found by. Answer: `Row` of the item as written.
 
@@ -139,12 +225,14 @@ class Sweep(NamedTuple):
     """Erase every expired item. Answer: how many."""
 
 
-Read = Get | Search | ListNamespaces | Count | KnownVectors
+Read = Get | Search | ListNamespaces | Count | KnownVectors | Records | RecordsAt | Stats
 Write = Put | Delete | Forget | Sweep
 Command = Read | Write
-Answer = Row | list[Row] | list[Namespace] | dict[bytes, bytes] | int | None
+Answer = Row | list[Row] | list[Namespace] | dict[bytes, bytes] | int | Page | Measured | None
 
 WRITES = (Put, Delete, Forget, Sweep)
+RECORDS = (Records, RecordsAt, Stats)
+"""What engines of other packages may not know, see `Engine.keeps_records`."""
 
 
 class Batch(NamedTuple):

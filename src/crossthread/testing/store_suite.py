@@ -43,6 +43,7 @@ from crossthread.testing.suite.isolation import Isolation
 from crossthread.testing.suite.keywords import Keywords
 from crossthread.testing.suite.modes import Modes
 from crossthread.testing.suite.namespaces import Namespaces
+from crossthread.testing.suite.records import Looking
 from crossthread.testing.suite.reported import Reported
 from crossthread.testing.suite.reranking import Explaining, Reranking
 from crossthread.testing.suite.search import Search
@@ -77,6 +78,7 @@ class StoreSuite(
     Closing,
     Forgetting,
     Updating,
+    Looking,
 ):
     """The contract, for any ``BaseStore``; a subclass defines ``make_store`` and what its store lacks."""
 

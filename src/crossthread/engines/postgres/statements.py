@@ -131,6 +131,28 @@ FROM {_PLACES}
 JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace AND v.key = p.key
                      AND v.updated_at = p.updated_at
 """
+        # Whole items at addresses; their words, and their texts with or without vectors, parameters as above.
+        self.stored_at = f"""
+SELECT {_STORED}, p.number
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS p (namespace, subspace, key, number)
+JOIN {s}.items AS i ON {_SAME_ADDRESS}
+WHERE {self._live("$4")}
+"""
+        self.words_of = f"""
+SELECT p.number, w.terms::text, w.length
+FROM {_PLACES}
+JOIN {s}.words AS w ON w.namespace = p.namespace AND w.subspace = p.subspace AND w.key = p.key
+                   AND w.updated_at = p.updated_at
+"""
+        self.hashes_of, self.vectors_of = (
+            f"""
+SELECT p.number, v.hash, {embedding}
+FROM {_PLACES}
+JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace AND v.key = p.key
+                     AND v.updated_at = p.updated_at
+"""
+            for embedding in ("NULL", "v.embedding")
+        )
         self.refresh = f"""
 UPDATE {s}.items AS i
 SET expires_at = {s}.expiry(p.present, p.minutes)
@@ -278,6 +300,50 @@ WHERE {covered.of("w")} AND {found}
         live = self._live(f"${len(covered.parameters) + 1}")
         return f"SELECT i.value::text FROM {self._schema}.items AS i WHERE {covered.of('i')} AND {live} AND {narrowing}"
 
+    def stored(self, covered: Scope) -> str:
+        """Return the query for whole live items by time; parameters: scope, now, time, address, limit."""
+        return self._stored(covered, ">", "")
+
+    def stored_newest_first(self, covered: Scope) -> str:
+        """Return the same query the other way round."""
+        return self._stored(covered, "<", " DESC")
+
+    def _stored(self, covered: Scope, beyond: str, direction: str) -> str:
+        n = len(covered.parameters)
+        order = [f"i.{column}" for column in ("updated_at", "namespace", "subspace", "key")]
+        position = f"(${n + 2}::bigint, ${n + 3}::text, ${n + 4}::text, ${n + 5}::text)"
+        return f"""
+SELECT {_STORED}
+FROM {self._schema}.items AS i
+WHERE {covered.of("i")} AND {self._live(f"${n + 1}")} AND ({", ".join(order)}) {beyond} {position}
+ORDER BY {", ".join(column + direction for column in order)}
+LIMIT ${n + 6}::bigint
+"""
+
+    def measured(self, covered: Scope) -> str:
+        """Return the query for the numbers of each namespace, with an address in it; parameters: scope, now."""
+        return f"""
+SELECT i.namespace, i.subspace, min(i.address::text), count(*), sum(octet_length(i.value::text))::bigint,
+       count(i.expires_at), max(i.updated_at)
+FROM {self._schema}.items AS i
+WHERE {covered.of("i")} AND {self._live(f"${len(covered.parameters) + 1}")}
+GROUP BY i.namespace, i.subspace
+"""
+
+    def count_expired(self, covered: Scope) -> str:
+        """Return the query for the number of items whose time is over; parameters: scope, now."""
+        now = f"(SELECT coalesce(${len(covered.parameters) + 1}::bigint, {self._present}))"
+        return f"SELECT count(*) FROM {self._schema}.items AS i WHERE {covered.of('i')} AND i.expires_at <= {now}"
+
+    def count_vectors(self, covered: Scope) -> str:
+        """Return the query for the number of vectors of live items; parameters: scope, now."""
+        return f"""
+SELECT count(*)
+FROM {self._schema}.items AS i
+JOIN {self._schema}.vectors AS v ON {_SAME_WRITE}
+WHERE {covered.of("i")} AND {self._live(f"${len(covered.parameters) + 1}")}
+"""
+
     def list_namespaces(self, covered: Scope) -> str:
         """Return the query for the namespaces that hold a live item, each with an address; parameters: scope, now.
 
@@ -335,6 +401,7 @@ WHERE {covered.of("v")}
 
 
 _ROW = "i.namespace, i.subspace, i.key, i.value::text, i.created_at, i.updated_at, i.ttl_minutes, i.address::text"
+_STORED = f"{_ROW}, i.expires_at"
 _PLACES = (
     "unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY "
     "AS p (namespace, subspace, key, updated_at, number)"

@@ -85,6 +85,54 @@ SELECT (SELECT min(namespace) FROM crossthread_items WHERE namespace >= ?1 AND n
        (SELECT max(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2)
 """
 
+# Records
+
+_STORED = f"{_ROW}, expires_at, length, words, texts"
+
+AMONG = "SELECT count(*) FROM (SELECT 1 FROM crossthread_items WHERE namespace >= ? AND namespace < ? LIMIT ?)"
+
+
+def stored_at(*, vectors: bool) -> str:
+    """Return the query for a live item; parameters: namespace, key, now."""
+    return f"""
+SELECT {_STORED}, {"vectors" if vectors else "NULL"}
+FROM crossthread_items
+WHERE namespace = ? AND key = ? AND {_LIVE}
+"""
+
+
+def stored_below(scope: str, *, newest_first: bool, vectors: bool, is_sorted: bool) -> str:
+    """Return the query for live items by time; parameters: scope, time, now, limit.
+
+    ``is_sorted``: the scope stands in the order of time, or is so large that the whole table is read along it, rather
+    than found and then sorted, which the plus makes SQLite do.
+    """
+    time = "updated_at" if is_sorted else "+updated_at"
+    return f"""
+SELECT {_STORED}, {"vectors" if vectors else "NULL"}
+FROM crossthread_items
+WHERE {scope} AND {time} {"<" if newest_first else ">"} ? AND {_LIVE}
+ORDER BY {time} {"DESC" if newest_first else ""}
+LIMIT ?
+"""
+
+
+def measured(scope: str) -> str:
+    """Return the query for the numbers of each namespace with live items; parameters: scope, now."""
+    return f"""
+SELECT namespace, count(*), sum(length(CAST(value AS BLOB))), count(expires_at), max(updated_at),
+       total(length(texts))
+FROM crossthread_items
+WHERE {scope} AND {_LIVE}
+GROUP BY namespace
+"""
+
+
+def count_expired(scope: str) -> str:
+    """Return the query for the number of items whose time is over; parameters: now, scope."""
+    return f"SELECT count(*) FROM crossthread_items WHERE expires_at <= ? AND {scope}"
+
+
 # Writing items
 
 CURRENT = """

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from crossthread import namespaces, values
 from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.narrowing import Dialect, narrowing
-from crossthread.engines.sqlite import indexes, queries
+from crossthread.engines.sqlite import indexes, queries, records
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.ranking import ALWAYS, Ranking
 from crossthread.engines.sqlite.resident import Entry, Resident
@@ -25,8 +25,11 @@ from crossthread.operations.commands import (
     Get,
     KnownVectors,
     ListNamespaces,
+    Records,
+    RecordsAt,
     Row,
     Search,
+    Stats,
     scored_row,
 )
 from crossthread.search import scan
@@ -66,6 +69,7 @@ class Reader:
         recent: indexes.RecentTexts | None = None,
     ) -> None:
         self.connection = connection
+        self.now = now
         self.horizon = now if omit_expired else ALWAYS
         self.dialect = dialect
         self.limits = limits
@@ -86,6 +90,12 @@ class Reader:
                 return self.count(prefix, where)
             case KnownVectors(hashes, _):
                 return self.known_vectors(hashes)
+            case Records():
+                return records.records(self.connection, command, self.horizon)
+            case RecordsAt():
+                return records.records_at(self.connection, command, self.horizon)
+            case Stats():
+                return records.stats(self.connection, command, self.horizon, self.now)
             case _:
                 raise AssertionError(f"not a read: {command!r}")
 
