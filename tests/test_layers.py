@@ -18,7 +18,8 @@ LAYERS = [
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters embedding.timeout",
     "engines._fork engines._worker engines.base engines.registry engines.migrations engines.narrowing engines.memory",
-    "engines.sqlite.presence engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
+    "engines.sqlite.presence engines.sqlite.connection engines.sqlite.peeking",
+    "engines.sqlite.shared engines.sqlite.pool",
     "engines.sqlite.limits engines.sqlite.commits engines.sqlite.queries engines.sqlite.words engines.sqlite.state",
     "engines.sqlite.indexes engines.sqlite.erasing engines.sqlite.resident engines.sqlite.ranking",
     "engines.sqlite.records engines.sqlite.reads engines.sqlite.writes",
@@ -31,6 +32,7 @@ LAYERS = [
     "engines.postgres.engine",
     "engines.postgres.distribute",
     "reranking turns batch records calls update sweeper store",
+    "telemetry.operations telemetry.recorder telemetry.store telemetry",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",
@@ -86,6 +88,8 @@ def test_optional_packages_stay_in_their_room(module):
     text = modules()[module].read_text("utf-8")
     rooms = {
         "wordllama": ("embedding.local",),
+        "typer": ("cli", "__main__"),
+        "rich": ("cli", "__main__"),
         "langgraph._internal": ("_langgraph",),
         "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
@@ -94,6 +98,7 @@ def test_optional_packages_stay_in_their_room(module):
         "jinja2": ("ui",),
         "markupsafe": ("ui",),
         "uvicorn": ("ui",),
+        "opentelemetry": ("telemetry.recorder",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),
         "langgraph.checkpoint.postgres": ("checkpointing.postgres",),
     }
