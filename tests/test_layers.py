@@ -41,7 +41,9 @@ LAYERS = [
     "forgetting",
     "agents.memories agents.tools agents.middleware",
     "workflow.caching workflow.scoping workflow.injection workflow.decorators memory deploy",
-    "testing cli __main__",
+    "ui.shown ui.tree ui.security ui.inspected ui.pages ui.memories ui.picture ui.conversations ui.changes",
+    "ui.app ui.server",
+    "ui ui.__main__ testing cli __main__",
 ]
 ORDER = [name for layer in LAYERS for name in layer.split()]
 
@@ -92,6 +94,10 @@ def test_optional_packages_stay_in_their_room(module):
         "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
+        "starlette": ("ui",),
+        "jinja2": ("ui",),
+        "markupsafe": ("ui",),
+        "uvicorn": ("ui",),
         "opentelemetry": ("telemetry.recorder",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),
         "langgraph.checkpoint.postgres": ("checkpointing.postgres",),
