@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import select
 import struct
@@ -32,6 +33,8 @@ from crossthread.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+
+logger = logging.getLogger("crossthread.postgres")
 
 _R = TypeVar("_R")
 
@@ -223,9 +226,13 @@ class Pool:
                     # Who does not even refuse would keep every call waiting as long as this one.
                     self._down = _Down(str(error), now + (now - began) / 10)
                     raise
+                if pause == _FIRST_PAUSE_SECONDS:
+                    logger.warning("%s cannot be reached; trying again for %.1f s", self.where, deadline - now)
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             else:
+                if down is not None or pause != _FIRST_PAUSE_SECONDS:
+                    logger.info("%s can be reached again", self.where)
                 self._down = None
                 return _Held(connection, suited, time.monotonic())
 

@@ -56,7 +56,7 @@ from crossthread.operations.commands import (
 )
 from crossthread.verification import Findings, Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.postgres")
 
 _T = TypeVar("_T")
 
@@ -88,6 +88,7 @@ class PostgresEngine(BlockingEngine):
         ConfigurationError: An argument cannot be used.
     """
 
+    system_name = "postgresql"
     keeps_records = True
 
     def __init__(
@@ -184,6 +185,7 @@ class PostgresEngine(BlockingEngine):
 
     def _take(self, found: Schema) -> None:
         self.space = found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
+        self.language = found.language or self._language
         self._is_claimed = found.space.dims is not None
         self._pool.suit(found.statements.settings, found.vector_type)
         self._statements = found.statements
@@ -373,7 +375,7 @@ class PostgresEngine(BlockingEngine):
             return {}
         commands = tuple(command for position in group for command in batches[position].commands)
         try:
-            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired)))
+            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired), batches=len(group)))
         except StoreUnavailableError as error:
             # Perhaps it was written; to write it again could undo what somebody else has written since.
             return dict(zip(group, copies(error, len(group)), strict=True))
@@ -383,15 +385,19 @@ class PostgresEngine(BlockingEngine):
             return {}
         return {position: [next(answers) for _ in batches[position].commands] for position in group}
 
-    def _write(self, batch: Batch) -> list[Answer]:
+    def _write(self, batch: Batch, *, batches: int = 1) -> list[Answer]:
+        """Carry out the commands of so many batches."""
         dims = writes.first_dims(batch)
         if dims is not None and self.space.dims is not None:
             self.space.admit(dims)
-        return self._attempt(
+        answers = self._attempt(
             lambda connection: self._write_once(connection, batch, dims),
             is_read=False,
             is_patient=isinstance(batch.commands[0], (Forget, Sweep)),
         )
+        if self.on_commit is not None:
+            self.on_commit(batches)
+        return answers
 
     def _write_once(self, connection: Connection, batch: Batch, dims: int | None) -> list[Answer]:
         statements = self._ready()
@@ -438,9 +444,12 @@ class PostgresEngine(BlockingEngine):
                         raise
             except psycopg.Error as error:
                 if postgres.may_be_repeated(error) and time.monotonic() < deadline:
+                    logger.debug("Attempt %d met another write (%s); trying again", attempt + 1, error.sqlstate)
                     time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_PAUSE_SECONDS)))
                 elif not (is_read and is_lost and attempt == 0) or isinstance(error, SlowServerError):
                     raise self._told(error, is_lost and not is_read) from error
+                else:
+                    logger.info("The connection to %s was lost; reading again on another", self._pool.where)
         raise AssertionError("an attempt returns or raises")
 
     def _told(self, error: psycopg.Error, is_lost_write: bool) -> StoreError:
