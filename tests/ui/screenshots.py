@@ -1,6 +1,6 @@
 """Makes the pictures of the inspector in docs/images: a store of made-up people, a real Chromium, light and dark.
 
-    pip install -e '.[dev]' && python docs/screenshots.py
+    pip install -e '.[dev]' && python tests/ui/screenshots.py
 
 The store is the same every time, and so are the pictures, up to dates and the fonts of the machine. Needs the
 command chromium (or google-chrome).
@@ -28,7 +28,7 @@ from crossthread.testing import ManualClock
 from crossthread.ui.inspected import open_inspected
 from crossthread.ui.server import serving
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NOW = datetime.now(UTC)
 INDEX = {"embed": "local", "mode": "hybrid", "fields": ["text"]}
 
