@@ -94,7 +94,7 @@ class Engine(ABC):
     """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
 
     keeps_records: bool = False
-    """Whether it answers `Records`, `RecordsAt` and `Stats`. Without, a store cannot tell them, nor be moved."""
+    """Whether it answers `Records`, `RecordsAt` and `Stats`, and knows `Restore`. Without, a store cannot be moved."""
 
     def prefer(self, preferences: Preferences) -> None:
         """Take on what a store would like; called before the first `open`.
