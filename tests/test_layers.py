@@ -18,7 +18,8 @@ LAYERS = [
     "operations.commands operations.plan",
     "embedding.base embedding.local embedding.adapters embedding.timeout",
     "engines._fork engines._worker engines.base engines.registry engines.migrations engines.narrowing engines.memory",
-    "engines.sqlite.presence engines.sqlite.connection engines.sqlite.shared engines.sqlite.pool",
+    "engines.sqlite.presence engines.sqlite.connection engines.sqlite.peeking",
+    "engines.sqlite.shared engines.sqlite.pool",
     "engines.sqlite.limits engines.sqlite.commits engines.sqlite.queries engines.sqlite.words engines.sqlite.state",
     "engines.sqlite.indexes engines.sqlite.erasing engines.sqlite.resident engines.sqlite.ranking",
     "engines.sqlite.records engines.sqlite.reads engines.sqlite.writes",
@@ -32,6 +33,7 @@ LAYERS = [
     "engines.postgres.distribute",
     "reranking turns batch records calls update sweeper store",
     "moving.items moving.lines moving.restoring moving.exporting moving.importing",
+    "telemetry.operations telemetry.recorder telemetry.store telemetry",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
     "threads.records threads.programs threads.threads",
@@ -40,7 +42,9 @@ LAYERS = [
     "forgetting",
     "agents.memories agents.tools agents.middleware",
     "workflow.caching workflow.scoping workflow.injection workflow.decorators memory deploy",
-    "testing cli __main__",
+    "ui.shown ui.tree ui.security ui.inspected ui.pages ui.memories ui.picture ui.conversations ui.changes",
+    "ui.app ui.server",
+    "ui ui.__main__ testing cli __main__",
 ]
 ORDER = [name for layer in LAYERS for name in layer.split()]
 
@@ -85,10 +89,17 @@ def test_optional_packages_stay_in_their_room(module):
     text = modules()[module].read_text("utf-8")
     rooms = {
         "wordllama": ("embedding.local",),
+        "typer": ("cli", "__main__"),
+        "rich": ("cli", "__main__"),
         "langgraph._internal": ("_langgraph",),
         "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
+        "starlette": ("ui",),
+        "jinja2": ("ui",),
+        "markupsafe": ("ui",),
+        "uvicorn": ("ui",),
+        "opentelemetry": ("telemetry.recorder",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),
         "langgraph.checkpoint.postgres": ("checkpointing.postgres",),
     }

@@ -5,6 +5,7 @@ Public names are loaded when they are first used, so that importing the package 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
     from crossthread.verification import Verification
 
 __version__ = "0.1.0"
+
+# Where a program configures no logging, a library is silent; docs/guides/observability.md names the loggers.
+logging.getLogger("crossthread").addHandler(logging.NullHandler())
 
 __all__ = [
     "BadLine",

@@ -5,8 +5,10 @@ Embedding happens before the engine is asked to run anything, so no lock is held
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -21,6 +23,10 @@ from crossthread.operations.commands import WRITES, Answer, Batch, Get, KnownVec
 from crossthread.operations.plan import Plan, Planner, RerankedPage
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
+
+logger = logging.getLogger("crossthread.embedding")
+
+_SLOW_SECONDS = 5.0
 
 
 class Compute(NamedTuple):
@@ -184,7 +190,11 @@ def embed_plan(plan: Plan, dims: int | None) -> Program[None]:
     queries = list(dict.fromkeys(plan.queries.values()))
     found_queries: dict[str, Any] = {}
     if documents or queries:
+        began = perf_counter()
         raw_documents, raw_queries = yield Embed(documents, queries)
+        took = perf_counter() - began
+        level = logging.DEBUG if took < _SLOW_SECONDS else logging.INFO
+        logger.log(level, "Embedding %d texts and %d queries took %.3f s", len(documents), len(queries), took)
         if documents:
             new = yield from _units(raw_documents, len(documents), dims)
             vectors.update(zip(documents, new, strict=True))

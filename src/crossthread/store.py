@@ -60,7 +60,7 @@ from crossthread.turns import Turns
 from crossthread.update import Call, Pause, Run, Turn, run_update
 from crossthread.verification import Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.store")
 
 _T = TypeVar("_T")
 
@@ -127,6 +127,7 @@ class MemoryStore(Closing, BaseStore):
         except BaseException:
             self._engine.close()
             raise
+        logger.info("Opened %s", self.place)
         if self.ttl_config is not None and self.ttl_config.get("sweep_interval_minutes"):
             self.start_ttl_sweeper()
 
@@ -152,8 +153,8 @@ class MemoryStore(Closing, BaseStore):
         embedder = self._embedder
         if embedder is None:
             return None
-        if isinstance(embedder, TimedEmbedder):
-            embedder = embedder.embedder
+        while (inner := getattr(embedder, "embedder", None)) is not None:  # a time limit, or telemetry
+            embedder = inner
         if isinstance(embedder, LangChainEmbedder):
             return embedder.embeddings
         from langgraph.store.base import ensure_embeddings
@@ -175,6 +176,11 @@ class MemoryStore(Closing, BaseStore):
         space = None if settings is None or embedder is None else VectorSpace(embedder.model, settings.dims)
         self._engine.open(space, None if settings is None else settings.language.name, create=create)
 
+    def _calls_ask(self, embedder: Embedder | None, reranker: Reranker | None) -> None:
+        """Let async calls ask these models from now on."""
+        if self._calls is not None:
+            self._calls.ask(embedder, reranker)
+
     async def asetup(self) -> None:
         """Do what `setup` does, without blocking the event loop."""
         await asyncio.to_thread(self.setup)
@@ -186,6 +192,7 @@ class MemoryStore(Closing, BaseStore):
         if self._calls is not None:
             self._calls.stop()
         self._engine.close()
+        logger.debug("Closed %s", self.place)
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
@@ -194,6 +201,7 @@ class MemoryStore(Closing, BaseStore):
         if self._calls is not None:
             await asyncio.to_thread(self._calls.stop)
         await self._engine.aclose()
+        logger.debug("Closed %s", self.place)
 
     # Everything is a batch
 
@@ -656,7 +664,11 @@ class MemoryStore(Closing, BaseStore):
             StoreError: It cannot be read at all, or the engine, of another package, has no such check.
         """
         self._check_open()
-        return self._engine.verify()
+        found = self._engine.verify()
+        level = logging.DEBUG if found.ok else logging.WARNING
+        # What the problems are may name items, so it is for the caller alone.
+        logger.log(level, "Checked %d items of %s: %d problems", found.items, self.place, len(found.problems))
+        return found
 
     async def averify(self) -> Verification:
         """Do what `verify` does, without blocking the event loop."""

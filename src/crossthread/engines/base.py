@@ -90,8 +90,17 @@ class Engine(ABC):
     space: VectorSpace = VectorSpace()
     """The vectors that are stored; the dimensions are known from the first one on."""
 
+    language: str | None = None
+    """The language of the words that are stored; None: none were ever."""
+
     sets_up_itself: bool = True
     """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
+
+    system_name: str = ""
+    """The database, as OpenTelemetry calls it (``db.system.name``); "" for the name of the class."""
+
+    on_commit: Callable[[int], None] | None = None
+    """Called after each commit that wrote with how many batches it held, where telemetry asks for it."""
 
     keeps_records: bool = False
     """Whether it answers `Records`, `RecordsAt` and `Stats`, and knows `Restore`. Without, a store cannot be moved."""

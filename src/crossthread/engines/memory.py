@@ -77,6 +77,7 @@ class _Record:
 class MemoryEngine(BlockingEngine):
     """Keeps everything in this process's memory, for tests and short-lived programs."""
 
+    system_name = "memory"
     keeps_records = True
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -87,7 +88,6 @@ class MemoryEngine(BlockingEngine):
         self._times: set[int] = set()  # the updated_at of all items
         self._last_write = 0
         self._kept_space = VectorSpace()  # of the vectors that were written; `space` is also what is asked for
-        self._language: str | None = None
         watch(self)
 
     def before_fork(self) -> None:
@@ -110,7 +110,7 @@ class MemoryEngine(BlockingEngine):
         """Take on the vector space and the language; there is nothing else to prepare."""
         self.check_open()
         self.space = self.space.agreed(space or VectorSpace(), "memory")
-        self._language = agreed_language(self._language, language, "memory")
+        self.language = agreed_language(self.language, language, "memory")
 
     def close(self) -> None:
         """Refuse from now on, and forget everything."""
@@ -168,6 +168,8 @@ class MemoryEngine(BlockingEngine):
                 with self._lock:
                     self.check_open()
                     outcomes.append(self._execute(batch))
+                if batch.writes and self.on_commit is not None:
+                    self.on_commit(1)
             except Exception as error:
                 outcomes.append(error)
             stretch.pause()
@@ -222,11 +224,11 @@ class _Run:
             case KnownVectors(hashes, _):
                 return {hash_: self.vector_of(hash_) for hash_ in hashes if hash_ in self.engine._owners}
             case Records():
-                return Page(self.records(command), self.engine._language, *self.engine._kept_space)
+                return Page(self.records(command), self.engine.language, *self.engine._kept_space)
             case RecordsAt(addresses, vectors):
                 at = [self.live(*address) for address in addresses]
                 stored = [None if record is None else record.stored(vectors=vectors) for record in at]
-                return Page(stored, self.engine._language, *self.engine._kept_space)
+                return Page(stored, self.engine.language, *self.engine._kept_space)
             case Stats(prefix):
                 return self.stats(prefix)
             case _:
@@ -321,7 +323,7 @@ class _Run:
         ]
         expired = sum(not ttl.is_live(record.expires_at, self.now) for record in self.stored(prefix))
         vectors = sum(len(record.hashes) for records in spaces.values() for record in records)
-        return Measured(tuple(measured), expired, vectors, *self.engine._kept_space, self.engine._language)
+        return Measured(tuple(measured), expired, vectors, *self.engine._kept_space, self.engine.language)
 
     def postings(self, scope: list[_Record], terms: tuple[str, ...]) -> tuple[keyword.Postings, keyword.Corpus]:
         """Return where terms occur; an item's place in the scope is its id."""

@@ -44,7 +44,7 @@ def export_lines(
         UnsupportedError: The engine, of another package, cannot tell all of its items.
         StoreError: The engine refused.
 
-    Example:
+    Examples:
         >>> from crossthread import MemoryStore
         >>> store = MemoryStore()
         >>> store.put(("memories", "ada"), "food", {"text": "likes pizza"})

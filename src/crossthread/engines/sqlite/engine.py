@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,9 +38,10 @@ from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, S
 from crossthread.operations.commands import Answer, Batch, Count, Get, KnownVectors, ListNamespaces
 from crossthread.verification import Findings, Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.sqlite")
 
 _FRESH_STARTS = 3
+_LONG_SECONDS = 1.0
 _OF_ONE_STATEMENT = (Get, Count, ListNamespaces, KnownVectors)
 
 
@@ -52,6 +54,7 @@ class SQLiteEngine(BlockingEngine):
         limits: From where on it works in another way; for tests.
     """
 
+    system_name = "sqlite"
     keeps_records = True
 
     def __init__(
@@ -62,7 +65,7 @@ class SQLiteEngine(BlockingEngine):
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__(clock)
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(path).absolute()  # with its "..", which behind a link to a folder lead elsewhere
         self._named: str | None = None
         self._limits = limits
         self._dialect = queries.DIALECT
@@ -82,8 +85,8 @@ class SQLiteEngine(BlockingEngine):
     @classmethod
     def from_url(cls, url: str, *, clock: Clock | None = None) -> SQLiteEngine:
         """Return the engine for a path, or ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
-        scheme, separator, rest = url.partition("://")
-        if not separator:
+        scheme, _, rest = url.partition("://")
+        if scheme.lower() != "sqlite":
             return cls(url, clock=clock)
         if not rest.startswith("/") or rest == "/":
             raise ConfigurationError(
@@ -154,6 +157,8 @@ class SQLiteEngine(BlockingEngine):
             raise
         if kept is not None:
             kept.unlink(missing_ok=True)
+        if missing:
+            logger.info("%s has schema %d now", self.path, missing[-1].number)
 
     def _keep_a_copy(self, number: int) -> Path:
         """Copy the file, which nobody writes meanwhile, before it is brought up to a schema."""
@@ -169,7 +174,7 @@ class SQLiteEngine(BlockingEngine):
     def _agree_on_language(self, connection: sqlite3.Connection, language: str | None) -> None:
         """Check the language of the words in the file; the first store with an index sets it, and makes their index."""
         (stored,) = connection.execute(queries.LANGUAGE).fetchone()
-        agreed_language(stored, language, str(self.path))
+        self.language = agreed_language(stored, language, str(self.path))
         if stored is not None or language is None or self._pool.read_only:
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -225,11 +230,15 @@ class SQLiteEngine(BlockingEngine):
         self.check_open()
         with self._alone:  # whoever wants to write waits here, and not for a limited time
             connection = self._pool.borrow()
+            since = time.perf_counter()
             try:
                 connection.check_files()
-                return erase_traces(connection, self.path)
+                remains = erase_traces(connection, self.path)
             finally:
                 self._pool.give_back(connection)
+        took = time.perf_counter() - since
+        logger.info("Rewrote %s without what was deleted: %.1f s, %d remarks", self.path, took, len(remains))
+        return remains
 
     # Running batches
 
@@ -335,7 +344,11 @@ class SQLiteEngine(BlockingEngine):
 
     def _commit_on(self, connection: sqlite.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
         looks = None if self._pool.durability == "disk" else self._pool.looks
+        since = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
+        waited = time.perf_counter() - since
+        if waited > _LONG_SECONDS:
+            logger.warning("Waited %.1f s for another process that wrote %s", waited, self.path)
         ends = False
         try:
             transaction = Transaction(connection, self.clock(), self._named)
@@ -345,6 +358,8 @@ class SQLiteEngine(BlockingEngine):
                 for entry in entries:
                     entry.outcome = entry.work(transaction)
             settled = self._is_time_to_settle(transaction)
+            if settled:
+                logger.debug("Indexing what was written since the last time: %d changes", self._unindexed)
             transaction.finish(settled)
             connection.check_files(looks)
             ends = True
@@ -359,6 +374,8 @@ class SQLiteEngine(BlockingEngine):
             if looks is None:
                 connection.files.check_database()  # what is acknowledged is in the file that is there
             _tell(entries)
+            if self.on_commit is not None:
+                self.on_commit(len(entries))
         except BaseException as error:
             if ends and not isinstance(error, Exception) and not connection.in_transaction:
                 _tell(entries)  # an interrupt while the thread waits for the disk comes when all is written

@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crossthread import namespaces
 from crossthread.engines.sqlite import queries
 from crossthread.engines.sqlite.limits import Limits
 from crossthread.engines.sqlite.state import State, Version
 from crossthread.search import scan, signs
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.sqlite")
 
 _ROWS_AT_ONCE = 8192
 _ROW_BYTES = 800  # of a row without its value
@@ -219,8 +218,8 @@ class _Loader:
         while items := cursor.fetchmany(_ROWS_AT_ONCE):
             before, read = read, read + len(items)
             if read // _LOGGED_ITEMS > before // _LOGGED_ITEMS:
-                shown = namespaces.from_text(self.prefix)
-                logger.info("Reading vectors below %s: %s of %s items", shown, f"{read:,}", f"{total:,}")
+                where = "below a namespace" if self.prefix else "of the whole store"
+                logger.info("Reading the vectors %s: %s of %s items", where, f"{read:,}", f"{total:,}")
             if total <= self.limits.listed_items:
                 listed += [item[0] for item in items]
             expires = expires or any(item[1] for item in items)
