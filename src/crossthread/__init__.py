@@ -5,6 +5,7 @@ Public names are loaded when they are first used, so that importing the package 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
         CrossthreadError,
         EmbeddingError,
         EmbeddingTimeoutError,
+        ImportLineError,
+        IncompleteCopyError,
         IndexMismatchError,
         InjectionError,
         InvalidArgumentError,
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.moving.exporting import aexport_lines, export_lines
+    from crossthread.moving.importing import BadLine, Imported, aimport_lines, import_lines
+    from crossthread.records import NamespaceStats, Record, StoreStats
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
@@ -52,13 +58,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# Where a program configures no logging, a library is silent; docs/guides/observability.md names the loggers.
+logging.getLogger("crossthread").addHandler(logging.NullHandler())
+
 __all__ = [
+    "BadLine",
     "Collection",
     "ConfigurationError",
     "CrossthreadError",
     "EmbeddingError",
     "EmbeddingTimeoutError",
     "Forgotten",
+    "ImportLineError",
+    "Imported",
+    "IncompleteCopyError",
     "IndexConfig",
     "IndexMismatchError",
     "Indexed",
@@ -71,6 +84,8 @@ __all__ = [
     "Memory",
     "MemoryStore",
     "MemoryValidationError",
+    "NamespaceStats",
+    "Record",
     "RerankError",
     "SchemaVersionError",
     "Scope",
@@ -82,6 +97,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreReadOnlyError",
+    "StoreStats",
     "StoreUnavailableError",
     "TTLConfig",
     "ThreadInfo",
@@ -91,9 +107,19 @@ __all__ = [
     "TypedItem",
     "UnsupportedError",
     "Verification",
+    "aexport_lines",
+    "aimport_lines",
+    "export_lines",
+    "import_lines",
 ]
 
 _HOMES = {
+    "BadLine": "crossthread.moving.importing",
+    "Imported": "crossthread.moving.importing",
+    "aexport_lines": "crossthread.moving.exporting",
+    "aimport_lines": "crossthread.moving.importing",
+    "export_lines": "crossthread.moving.exporting",
+    "import_lines": "crossthread.moving.importing",
     "Collection": "crossthread.typed.collection",
     "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
@@ -101,8 +127,11 @@ _HOMES = {
     "InvalidNamespaceError": "langgraph.store.base",
     "Memory": "crossthread.memory",
     "MemoryStore": "crossthread.store",
+    "NamespaceStats": "crossthread.records",
+    "Record": "crossthread.records",
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
+    "StoreStats": "crossthread.records",
     "TTLConfig": "crossthread.ttl",
     "Verification": "crossthread.verification",
     "ThreadInfo": "crossthread.threads.records",

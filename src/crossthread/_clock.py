@@ -12,6 +12,9 @@ Clock = Callable[[], int]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+LAST = datetime.max.replace(tzinfo=UTC)
+"""The end of the calendar, which stands for every later time."""
+
 
 def system_clock() -> int:
     """Return the machine's time in microseconds since 1970, UTC."""
@@ -24,6 +27,16 @@ def to_datetime(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def to_expiry(microseconds: int | None) -> datetime | None:
+    """Return the time of an expiry, which may lie beyond the calendar: then it is `LAST`."""
+    if microseconds is None:
+        return None
+    return LAST if microseconds >= LAST_STAMP else to_datetime(microseconds)
+
+
 def to_microseconds(time_: datetime) -> int:
     """Return the stamp of a timezone-aware time; `to_datetime` gives the time back."""
     return (time_ - _EPOCH) // timedelta(microseconds=1)
+
+
+LAST_STAMP = to_microseconds(LAST)

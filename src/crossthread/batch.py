@@ -5,8 +5,10 @@ Embedding happens before the engine is asked to run anything, so no lock is held
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -19,10 +21,26 @@ from crossthread._text import escape, unescape
 from crossthread.embedding.base import Embedder
 from crossthread.errors import StoreBusyError
 from crossthread.namespaces import from_text, to_text
-from crossthread.operations.commands import WRITES, Answer, Batch, Get, Held, KnownVectors, Parts, Put, Row, Search
+from crossthread.operations.commands import (
+    WRITES,
+    Answer,
+    Batch,
+    Get,
+    Held,
+    KnownVectors,
+    Parts,
+    Put,
+    Restore,
+    Row,
+    Search,
+)
 from crossthread.operations.plan import Plan, Planner, RerankedPage
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
+
+logger = logging.getLogger("crossthread.embedding")
+
+_SLOW_SECONDS = 5.0
 
 
 class Compute(NamedTuple):
@@ -79,18 +97,18 @@ def run_batch(ops: Iterable[Any], index: IndexSettings | None, model: Model, omi
     """
     plan = yield from _planned(list(ops), index)
     if plan.texts or plan.queries:
-        yield from _embed(plan, model)
+        yield from embed_plan(plan, model)
     if not plan.commands:
         return [None] * len(plan.answers)
     reads = len(plan.commands)
     if plan.reranked:  # the writes, which come last, wait: an error of a reranker leaves nothing of them behind
         reads = sum(not isinstance(command, WRITES) for command in plan.commands)
-    answers = yield from _done(Batch(tuple(plan.commands[:reads]), omit_expired, model.generation))
+    answers = yield from until_done(Batch(tuple(plan.commands[:reads]), omit_expired, model.generation))
     results = yield from _decoded(plan, answers)
     for number, page in plan.reranked.items():
         results[number] = yield from _reranked(page, results[number], omit_expired)
     if reads < len(plan.commands):
-        yield from _done(Batch(tuple(plan.commands[reads:]), omit_expired, model.generation))
+        yield from until_done(Batch(tuple(plan.commands[reads:]), omit_expired, model.generation))
     return results
 
 
@@ -98,7 +116,7 @@ _HELD_PAUSE_SECONDS = 0.02
 _LONGEST_HELD_SECONDS = 30.0
 
 
-def _done(batch: Batch) -> Program[list[Answer]]:
+def until_done(batch: Batch) -> Program[list[Answer]]:
     """Return the answers of an engine; where it keeps vectors out for a moment, ask it again."""
     waited = 0.0
     while True:
@@ -205,17 +223,17 @@ def _much(answers: list[Answer]) -> bool:
     return characters > _LIGHT_CHARACTERS
 
 
-def _embed(plan: Plan, model: Model) -> Program[None]:
+def embed_plan(plan: Plan, model: Model) -> Program[None]:
     """Give the plan's puts and searches their vectors; asks the embedder once, for texts the store does not know."""
     dims = model.dims
     hashes = {
         text: hash_
         for position, texts in plan.texts.items()
-        for text, hash_ in zip(texts, cast(Put, plan.commands[position]).hashes, strict=True)
+        for text, hash_ in zip(texts, cast(Put | Restore, plan.commands[position]).hashes, strict=True)
     }
     known: dict[bytes, bytes] = {}
     if hashes:
-        places = dict.fromkeys(cast(Put, plan.commands[position]).namespace for position in plan.texts)
+        places = dict.fromkeys(cast(Put | Restore, plan.commands[position]).namespace for position in plan.texts)
         (known,) = yield Batch((KnownVectors(tuple(hashes.values()), tuple(places)),), generation=model.generation)
     vectors = {text: from_bytes(known[h]) for text, h in hashes.items() if h in known}
     if vectors and dims is None:
@@ -225,7 +243,11 @@ def _embed(plan: Plan, model: Model) -> Program[None]:
     found_queries: dict[str, Any] = {}
     if documents or queries:
         assert model.embedder is not None
+        began = perf_counter()
         raw_documents, raw_queries = yield Embed(model.embedder, documents, queries)
+        took = perf_counter() - began
+        level = logging.DEBUG if took < _SLOW_SECONDS else logging.INFO
+        logger.log(level, "Embedding %d texts and %d queries took %.3f s", len(documents), len(queries), took)
         if documents:
             new = yield from _units(raw_documents, len(documents), dims)
             vectors.update(zip(documents, new, strict=True))
@@ -247,8 +269,8 @@ def _give_vectors(plan: Plan, positions: Iterable[int], vectors: dict[str, Vecto
     for position in positions:
         own = [vectors[text] for text in plan.texts[position]]
         stacked = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
-        put = cast(Put, plan.commands[position])
-        plan.commands[position] = Put(*put[:4], stacked, *put[5:])  # _replace takes three times as long
+        put = cast(Put | Restore, plan.commands[position])
+        plan.commands[position] = type(put)(*put[:4], stacked, *put[5:])  # _replace takes three times as long
 
 
 def _units(raw: Any, expected: int, dims: int | None) -> Program[Vectors]:

@@ -89,6 +89,10 @@ class Calls:
         self._readers = Worker(self._advance, "crossthread-call", engine.read_threads, _READS_AT_ONCE)
         self._models = Worker(self._think, "crossthread-model", _MODEL_THREADS)
 
+    def ask(self, reranker: Reranker | None) -> None:
+        """Ask this reranker from now on."""
+        self._reranker = reranker
+
     async def run(self, program: Program[_T]) -> _T:
         """Wait, without blocking the loop, for what a program returns.
 

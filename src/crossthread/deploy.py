@@ -22,9 +22,10 @@ from crossthread.checkpointing.opening import open_checkpointer
 from crossthread.errors import ConfigurationError
 from crossthread.settings import IndexConfig
 from crossthread.store import MemoryStore
+from crossthread.telemetry import instrument
 from crossthread.ttl import TTLConfig
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.deploy")
 
 _PREFIX = "CROSSTHREAD_"
 
@@ -66,12 +67,20 @@ async def checkpointer() -> AsyncIterator[BaseCheckpointSaver[str]]:
 def _open_store(environment: Mapping[str, str]) -> MemoryStore:
     _warn_of_unknown(environment)
     url = _url(environment, "URL")
+    telemetry = _read(environment, _TELEMETRY)
     index, ttl, others = (_read(environment, readers) for readers in (_INDEX, _TTL, _OTHERS))
     try:
-        return MemoryStore(url, index=cast(IndexConfig, index) or None, ttl=cast(TTLConfig, ttl) or None, **others)
+        opened = MemoryStore(url, index=cast(IndexConfig, index) or None, ttl=cast(TTLConfig, ttl) or None, **others)
     except ConfigurationError as error:
         variables = ", ".join(sorted(name for name in environment if name in _KNOWN))
         raise ConfigurationError(f"{error} The store was set by {variables}.") from error
+    if telemetry.get("telemetry"):
+        try:
+            instrument(opened)
+        except ConfigurationError as error:
+            opened.close()
+            raise ConfigurationError(f"{error} It was asked for by {_PREFIX}TELEMETRY.") from error
+    return opened
 
 
 def _open_checkpointer(environment: Mapping[str, str]) -> SharedSaver:
@@ -154,7 +163,9 @@ _TTL: dict[str, Callable[[str], Any]] = {
 
 _OTHERS: dict[str, Callable[[str], Any]] = {"durability": str}
 
-_KNOWN = {_PREFIX + name.upper() for name in ("url", "checkpoint_url", *_INDEX, *_TTL, *_OTHERS)}
+_TELEMETRY: dict[str, Callable[[str], Any]] = {"telemetry": _truth}
+
+_KNOWN = {_PREFIX + name.upper() for name in ("url", "checkpoint_url", *_INDEX, *_TTL, *_OTHERS, *_TELEMETRY)}
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:

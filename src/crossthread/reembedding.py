@@ -287,14 +287,14 @@ class _Run:
         if failure is not None:
             raise failure
         # What was staged for other items, and texts of one item that were embedded in several parts.
-        complete_to = None if self.lost else page.items[-1].place
-        yield from self.keep(page, {hash_: known[hash_] for hash_ in page.staged}, complete_to)
+        span = None if self.lost else page.span
+        yield from self.keep(page, {hash_: known[hash_] for hash_ in page.staged}, span)
 
-    def keep(self, page: TextPage, new: dict[bytes, Vectors], complete_to: Any) -> Program[None]:
+    def keep(self, page: TextPage, new: dict[bytes, Vectors], complete: Any) -> Program[None]:
         staged = yield Compute(partial(_staged_items, page.items, new))
         is_kept = True
-        if staged or complete_to is not None:
-            is_kept = yield from _ask(Stage(self.begun.run, tuple(staged), complete_to))
+        if staged or complete is not None:
+            is_kept = yield from _ask(Stage(self.begun.run, tuple(staged), complete))
         if not is_kept and (yield from _ask(ReadProgress())).last_run != self.begun.run:
             raise self.overtaken()
         count = sum(len(one.hashes) for one in staged)

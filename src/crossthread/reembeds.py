@@ -194,6 +194,7 @@ class Reembeds:
         assert settings is not None
         embedder = timed_embedder(settings)
         assert embedder is not None
+        embedder = self._watched_embedder(embedder)
         if self._index is not None:
             for name in IndexSettings.__slots__:
                 if name not in _OF_THE_MODEL and name in given and not _same(self._index, settings, name):
@@ -213,6 +214,10 @@ class Reembeds:
 
     def _check_open(self) -> None:
         raise NotImplementedError
+
+    def _watched_embedder(self, embedder: Embedder) -> Embedder:
+        """Return what is to be asked in an embedder's place; telemetry has something to say here."""
+        return embedder
 
     def _options(
         self,

@@ -15,7 +15,7 @@ from crossthread._text import shown
 from crossthread.errors import ConfigurationError, InvalidArgumentError
 from crossthread.search.words import Language
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.settings")
 
 Mode = Literal["semantic", "keyword", "hybrid"]
 """How a query is answered. ``semantic``: by the cosine similarity of embeddings; ``keyword``: by the words that query

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import (
@@ -29,19 +29,35 @@ from langgraph.store.base import (
 )
 
 from crossthread import namespaces
-from crossthread._clock import Clock
+from crossthread._clock import Clock, system_clock
 from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
 from crossthread.batch import Compute, Embed, Model, Pause, Rerank, as_item, run_batch
 from crossthread.calls import Calls
 from crossthread.embedding.adapters import LangChainEmbedder
-from crossthread.embedding.timeout import TimedEmbedder, timed_embedder
+from crossthread.embedding.timeout import timed_embedder
 from crossthread.engines.base import BlockingEngine, Engine, Preferences, VectorSpace
 from crossthread.engines.registry import engine_for
-from crossthread.errors import ConfigurationError, IndexMismatchError, InvalidArgumentError, StoreClosedError
+from crossthread.errors import (
+    ConfigurationError,
+    IndexMismatchError,
+    InvalidArgumentError,
+    StoreClosedError,
+    UnsupportedError,
+)
 from crossthread.filters.parse import parse_filter
 from crossthread.operations.commands import Batch, Count, Forget, Row, Sweep
 from crossthread.operations.plan import ModalSearchOp, get_command
+from crossthread.records import (
+    Reading,
+    Record,
+    StoreStats,
+    as_stats,
+    records_command,
+    run_measure,
+    run_record,
+    run_records,
+)
 from crossthread.reembeds import Reembeds
 from crossthread.reranking import Reranker
 from crossthread.settings import Durability, IndexConfig, IndexSettings, Mode, checked_durability, parse_index
@@ -51,7 +67,9 @@ from crossthread.turns import Turns
 from crossthread.update import Call, Run, Turn, run_update
 from crossthread.verification import Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.store")
+
+_T = TypeVar("_T")
 
 _SWEEP_MINUTES = 5.0  # LangGraph's default for a sweeper started by hand
 
@@ -102,6 +120,7 @@ class MemoryStore(Reembeds, Closing, BaseStore):
         self._reranker = Reranker(self._index) if self._index is not None and self._index.rerank is not None else None
         self.index_config: dict[str, Any] | None = dict(index) if index is not None else None
         self.ttl_config: TTLConfig | None = parse_ttl(ttl)  # type: ignore[assignment]  # ours allows a fraction
+        self._clock = clock or system_clock
         self._closed = False
         self._turns = Turns()
         self._sweeper: Sweeper | None = None
@@ -117,6 +136,7 @@ class MemoryStore(Reembeds, Closing, BaseStore):
         except BaseException:
             self._engine.close()
             raise
+        logger.info("Opened %s", self.place)
         if self.ttl_config is not None and self.ttl_config.get("sweep_interval_minutes"):
             self.start_ttl_sweeper()
 
@@ -142,8 +162,8 @@ class MemoryStore(Reembeds, Closing, BaseStore):
         embedder = self._model.embedder
         if embedder is None:
             return None
-        if isinstance(embedder, TimedEmbedder):
-            embedder = embedder.embedder
+        while (inner := getattr(embedder, "embedder", None)) is not None:  # a time limit, or telemetry
+            embedder = inner
         if isinstance(embedder, LangChainEmbedder):
             return embedder.embeddings
         from langgraph.store.base import ensure_embeddings
@@ -165,6 +185,11 @@ class MemoryStore(Reembeds, Closing, BaseStore):
         space = None if settings is None or embedder is None else VectorSpace(embedder.model, settings.dims)
         self._engine.open(space, None if settings is None else settings.language.name, create=create)
 
+    def _calls_ask(self, reranker: Reranker | None) -> None:
+        """Let async calls ask this reranker from now on."""
+        if self._calls is not None:
+            self._calls.ask(reranker)
+
     async def asetup(self) -> None:
         """Do what `setup` does, without blocking the event loop."""
         await asyncio.to_thread(self.setup)
@@ -176,6 +201,7 @@ class MemoryStore(Reembeds, Closing, BaseStore):
         if self._calls is not None:
             self._calls.stop()
         self._engine.close()
+        logger.debug("Closed %s", self.place)
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
@@ -184,6 +210,7 @@ class MemoryStore(Reembeds, Closing, BaseStore):
         if self._calls is not None:
             await asyncio.to_thread(self._calls.stop)
         await self._engine.aclose()
+        logger.debug("Closed %s", self.place)
 
     # Everything is a batch
 
@@ -220,9 +247,7 @@ class MemoryStore(Reembeds, Closing, BaseStore):
         while True:
             model = self._model
             try:
-                if self._calls is None:  # an engine with an async side of its own
-                    return await adrive(self._program(ops, model), self._aperform)
-                return await self._calls.run(self._program(ops, model))
+                return await self._adrive(self._program(ops, model))
             except IndexMismatchError:
                 await asyncio.to_thread(_pass_through, self._switching)
                 if self._model is model:
@@ -230,16 +255,17 @@ class MemoryStore(Reembeds, Closing, BaseStore):
 
     def _program(self, ops: list[Any], model: Model) -> Program[list[Any]]:
         self._check_open()
-        return run_batch(ops, self._index, model._replace(dims=self._dims(model)), omits_expired(self._ttl))
+        return run_batch(ops, self._index, self._with_dims(model), omits_expired(self._ttl))
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError("This store is closed; open a new one to go on.")
 
-    def _dims(self, model: Model) -> int | None:
+    def _with_dims(self, model: Model) -> Model:
+        """Return a model with the dimensions that are known by now."""
         space = self._engine.space
         dims = space.dims if space.generation == model.generation else None
-        return dims or (self._index.dims if self._index is not None else None)
+        return model._replace(dims=dims or (self._index.dims if self._index is not None else None))
 
     @property
     def _ttl(self) -> TTLConfig | None:
@@ -529,6 +555,125 @@ class MemoryStore(Reembeds, Closing, BaseStore):
             self._sweeper = None
         return stopped
 
+    # Looking at what is kept
+
+    def records(
+        self,
+        namespace_prefix: tuple[str, ...] = (),
+        *,
+        after: Record | str | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+        vectors: bool = False,
+    ) -> list[Record]:
+        """Read items with all that is kept of them, page by page, in the order in which they were written last.
+
+        An item that is there from the first page to the last is on one of them, whatever is written meanwhile; one that
+        is written meanwhile may be on two. Nothing lives longer for being read.
+
+        Args:
+            namespace_prefix: Labels that the items' namespaces begin with; ``()`` is the whole store.
+            after: The last record of the page before, or its ``cursor``; None: from the beginning.
+            limit: How many at the most; a page has 10,000 at the most.
+            newest_first: The other way round.
+            vectors: Whether to read the vectors, too.
+
+        Returns:
+            The records; none where the last page was the last.
+
+        Raises:
+            InvalidNamespaceError, InvalidArgumentError: An argument breaks a rule.
+            UnsupportedError: The engine, of another package, cannot tell.
+            StoreError: The engine refused.
+        """
+        return drive(self._records_program(namespace_prefix, after, limit, newest_first, vectors), self._perform)
+
+    async def arecords(
+        self,
+        namespace_prefix: tuple[str, ...] = (),
+        *,
+        after: Record | str | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+        vectors: bool = False,
+    ) -> list[Record]:
+        """Do what `records` does, without blocking the event loop."""
+        return await self._adrive(self._records_program(namespace_prefix, after, limit, newest_first, vectors))
+
+    def _records_program(
+        self, prefix: Any, after: Any, limit: Any, newest_first: bool, vectors: bool
+    ) -> Program[list[Record]]:
+        self._check_records()
+        command = records_command(prefix, after, limit, newest_first, vectors)
+        return run_records(command, self._reading, omits_expired(self._ttl))
+
+    def record(self, namespace: tuple[str, ...], key: str, *, vectors: bool = False) -> Record | None:
+        """Read one item with all that is kept of it, or None where there is none.
+
+        Args:
+            namespace: Labels of the namespace.
+            key: The item's key.
+            vectors: Whether to read its vectors, too.
+
+        Raises:
+            InvalidNamespaceError: The namespace breaks a rule.
+            UnsupportedError: The engine, of another package, cannot tell.
+            StoreError: The engine refused.
+        """
+        return drive(self._record_program(namespace, key, vectors), self._perform)
+
+    async def arecord(self, namespace: tuple[str, ...], key: str, *, vectors: bool = False) -> Record | None:
+        """Do what `record` does, without blocking the event loop."""
+        return await self._adrive(self._record_program(namespace, key, vectors))
+
+    def _record_program(self, namespace: Any, key: Any, vectors: bool) -> Program[Record | None]:
+        self._check_records()
+        return run_record(namespace, key, vectors, self._reading, omits_expired(self._ttl))
+
+    def stats(self, namespace_prefix: tuple[str, ...] = ()) -> StoreStats:
+        """Measure what lies below a namespace: items, bytes, vectors, by namespace and in all. Reads every item.
+
+        Args:
+            namespace_prefix: Labels that the items' namespaces begin with; ``()`` is the whole store.
+
+        Raises:
+            InvalidNamespaceError: The prefix breaks a rule.
+            UnsupportedError: The engine, of another package, cannot tell.
+            StoreError: The engine refused.
+        """
+        self._check_records()
+        found = drive(run_measure(namespace_prefix, omits_expired(self._ttl)), self._perform)
+        return as_stats(found, self._engine.place, self._engine.file_bytes)
+
+    async def astats(self, namespace_prefix: tuple[str, ...] = ()) -> StoreStats:
+        """Do what `stats` does, without blocking the event loop."""
+        self._check_records()
+        found = await self._adrive(run_measure(namespace_prefix, omits_expired(self._ttl)))
+        return as_stats(found, self._engine.place, self._engine.file_bytes)
+
+    def _drive(self, program: Program[_T]) -> _T:
+        return drive(program, self._perform)
+
+    async def _adrive(self, program: Program[_T]) -> _T:
+        if self._calls is None:  # an engine with an async side of its own
+            return await adrive(program, self._aperform)
+        return await self._calls.run(program)
+
+    def _now(self) -> int:
+        return self._clock()
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading((), None) if self._index is None else Reading(self._index.fields, self._index.language)
+
+    def _check_records(self) -> None:
+        self._check_open()
+        if not self._engine.keeps_records:
+            raise UnsupportedError(
+                f"{type(self._engine).__name__} does not tell all that it keeps of items, so that this store has no "
+                "stats() and records(), and cannot be exported or copied whole; see Engine.keeps_records."
+            )
+
     # Looking after what is kept
 
     def verify(self) -> Verification:
@@ -543,7 +688,11 @@ class MemoryStore(Reembeds, Closing, BaseStore):
             StoreError: It cannot be read at all, or the engine, of another package, has no such check.
         """
         self._check_open()
-        return self._engine.verify()
+        found = self._engine.verify()
+        level = logging.DEBUG if found.ok else logging.WARNING
+        # What the problems are may name items, so it is for the caller alone.
+        logger.log(level, "Checked %d items of %s: %d problems", found.items, self.place, len(found.problems))
+        return found
 
     async def averify(self) -> Verification:
         """Do what `verify` does, without blocking the event loop."""

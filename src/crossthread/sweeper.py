@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.sweeper")
 
 
 class Sweeper:

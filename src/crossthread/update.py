@@ -6,6 +6,7 @@ between, and then everything is done again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +20,8 @@ from crossthread.errors import InvalidValueError, ItemNotFoundError
 from crossthread.operations.commands import ABSENT, Conflict
 from crossthread.operations.plan import ConditionalPutOp
 from crossthread.turns import Turns
+
+logger = logging.getLogger("crossthread.store")
 
 _FIRST_PAUSE_SECONDS = 0.0005
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -91,6 +94,7 @@ def _attempts(op: PutOp, change: Callable[[Any], Any], default: Any, chance: Cal
         try:
             (item,) = yield Run([ConditionalPutOp(op._replace(value=new), expected)])
         except Conflict:
+            logger.debug("An update met another write; it reads again and retries")
             yield Pause(longest * chance())
             longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
         else:

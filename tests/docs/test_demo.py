@@ -175,18 +175,50 @@ def test_a_user_that_cannot_be(user, demo):
 # The command line
 
 
+@pytest.fixture(params=["with crossthread[cli]", "without"])
+def packages(request, monkeypatch):
+    """The demo needs no extra: everything above holds with it, and what follows without it, too."""
+    if request.param == "without":
+        monkeypatch.setitem(sys.modules, "typer", None)
+
+
+@pytest.mark.usefixtures("packages")
 def test_help_and_version_and_no_command(capsys):
-    assert main([]) == 0
-    assert "demo" in capsys.readouterr().out
-    for arguments, expected in [(["--help"], "demo"), (["demo", "--help"], "--new-thread"), (["--version"], "0.")]:
-        with pytest.raises(SystemExit) as left:
-            main(arguments)
-        assert left.value.code == 0
+    for arguments, expected in [([], "demo"), (["--help"], "demo"), (["demo", "--help"], "--new-thread")]:
+        assert main(arguments) == 0
         assert expected in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"crossthread {crossthread.__version__}\n"
 
 
+@pytest.mark.usefixtures("packages")
 def test_an_unknown_command(capsys):
-    with pytest.raises(SystemExit) as left:
-        main(["dmeo"])
-    assert left.value.code == 2
-    assert "'dmeo' (choose from" in capsys.readouterr().err
+    assert main(["dmeo"]) == 2
+    assert "dmeo" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("packages")
+def test_the_demo_plays(demo):
+    in_order(demo(arguments=["--script"]), "Run 1", "Run 2", "Bye.")
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_wrong_option_of_the_demo(capsys):
+    assert main(["demo", "--nonsense"]) == 2
+    assert "--nonsense" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_other_commands_name_it(capsys, monkeypatch):
+    from crossthread.cli.app import app
+    from crossthread.cli.basic import COMMANDS
+
+    here = {command.name or command.callback.__name__ for command in app.registered_commands}
+    here |= {group.name for group in app.registered_groups}
+    assert here == {"demo", *COMMANDS}
+    monkeypatch.setitem(sys.modules, "typer", None)
+    for command in COMMANDS:
+        assert main([command, "agent.db"]) == 1
+        printed, told = capsys.readouterr()
+        assert printed == ""
+        assert told.count("\n") == 1
+        assert "pip install 'crossthread[cli]'" in told

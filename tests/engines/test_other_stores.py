@@ -34,6 +34,7 @@ class TestInMemoryStore(StoreSuite):
         "closing": "there is nothing to close",
         "strict_settings": "settings are not checked",
         "extras": "not in BaseStore",
+        "records": "not in BaseStore",
     }
 
     def make_store(self, tmp_path: Path, **settings: Any) -> BaseStore:

@@ -256,9 +256,20 @@ def test_settings_come_from_the_environment(clean):
     assert store.ttl_config["omit_expired"] is True
 
 
+def test_telemetry_is_on_where_the_environment_says_so(clean):
+    for text, kind in (("true", "InstrumentedStore"), ("false", "MemoryStore")):
+        clean.setenv("CROSSTHREAD_TELEMETRY", text)
+        assert kind in [base.__name__ for base in type(opened()).__mro__]
+    clean.setenv("CROSSTHREAD_TELEMETRY", "true")
+    clean.delitem(sys.modules, "crossthread.telemetry.recorder")
+    clean.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ConfigurationError, match=r"crossthread\[otel\].*CROSSTHREAD_TELEMETRY"):
+        opened()
+
+
 def test_the_address_alone_is_enough(clean):
     store = opened()
-    assert isinstance(store, MemoryStore)
+    assert type(store) is MemoryStore
     assert store.index_config is None
     assert store.ttl_config is None
 

@@ -23,7 +23,7 @@ from crossthread.engines._fork import watch
 from crossthread.engines._worker import Worker
 from crossthread.engines.postgres import connection as postgres
 from crossthread.engines.postgres import statements as texts
-from crossthread.engines.postgres.connection import Connection, Pool, fetch
+from crossthread.engines.postgres.connection import Connection, Pool, SlowServerError, fetch
 from crossthread.engines.postgres.engine import PostgresEngine
 from crossthread.errors import StoreClosedError, StoreError, StoreUnavailableError
 
@@ -46,7 +46,8 @@ class Server:
         self._schema = engine.schema
         self.path = texts.quoted(engine.schema)
         self._timeout_seconds = engine.timeout_seconds
-        self._pool = Pool(engine.conninfo, engine.pool_size, engine.timeout_seconds)
+        self._answer_seconds = engine.answer_timeout_seconds
+        self._pool = Pool(engine.conninfo, engine.pool_size, engine.timeout_seconds, engine.answer_timeout_seconds)
         # A saver that nobody closed still says good-bye, at the latest when the program ends.
         weakref.finalize(self, self._pool.close)
         self._worker = Worker(self._run_all, "crossthread-checkpointer", min(_THREADS, engine.pool_size))
@@ -67,7 +68,9 @@ class Server:
         self._check_open()
         connection = postgres.connect(self._pool.conninfo, self._timeout_seconds)
         try:
+            connection.answer_seconds = self._answer_seconds
             if create and not self._is_complete(connection):
+                connection.answer_seconds = None  # others may be at it
                 with postgres.transaction(connection, texts.BEGIN_WRITE):
                     fetch(connection, texts.LOCK, ("crossthread",))
                     # Whoever may use a schema need not be allowed to make one.
@@ -75,6 +78,17 @@ class Server:
                         fetch(connection, f"CREATE SCHEMA {self.path}")
                     fetch(connection, _SEARCH, (self.path,))
                     _make_tables(connection)
+        except psycopg.Error as error:
+            raise self._told(error, is_write=False) from error
+        finally:
+            connection.close()
+
+    def is_complete(self) -> bool:
+        """Whether the tables are there, as this release makes them."""
+        self._check_open()
+        connection = postgres.connect(self._pool.conninfo, self._timeout_seconds)
+        try:
+            return self._is_complete(connection)
         except psycopg.Error as error:
             raise self._told(error, is_write=False) from error
         finally:
@@ -119,7 +133,9 @@ class Server:
                 told = self._told(error, is_write=not is_read)
                 if attempt < _REPEATS and postgres.may_be_repeated(error):
                     time.sleep(random.uniform(0, 0.002 * 2**attempt))
-                elif not (is_read and attempt == 0 and isinstance(told, StoreUnavailableError)):
+                elif not (is_read and attempt == 0 and isinstance(told, StoreUnavailableError)) or isinstance(
+                    error, SlowServerError
+                ):
                     raise told from error
         raise AssertionError("the last attempt returns or raises")
 

@@ -68,10 +68,10 @@ def recover(value: dict[str, Any], hashes: Sequence[bytes], fields: tuple[str, .
             if hash_ not in found or found[hash_].path is None:
                 found[hash_] = IndexedText(hash_, texts[hash_], path)
     if len(found) < len(wanted) or any(one.path is None for one in found.values()):
-        for text, tokens in _parts(value):
+        for text, tokens in parts_of(value):
             hash_ = text_hash(text)
             if hash_ in wanted and (hash_ not in found or found[hash_].path is None):
-                found[hash_] = IndexedText(hash_, text, _path(tokens))
+                found[hash_] = IndexedText(hash_, text, path_of(tokens))
                 if len(found) == len(wanted) and all(one.path is not None for one in found.values()):
                     break
     return Recovered(
@@ -81,7 +81,7 @@ def recover(value: dict[str, Any], hashes: Sequence[bytes], fields: tuple[str, .
     )
 
 
-def _parts(value: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def parts_of(value: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the text of every part of a value with the tokens that lead there: strings and numbers first."""
     yield from _scalars(value, ())
     yield from _containers(value, ())
@@ -109,7 +109,7 @@ def _children(node: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{n}]", child) for n, child in enumerate(node))
 
 
-def _path(tokens: tuple[str, ...]) -> str | None:
+def path_of(tokens: tuple[str, ...]) -> str | None:
     """Return the LangGraph path of a part; None where a key on the way there means something else in a path."""
     if not tokens:
         return _ROOT

@@ -112,8 +112,20 @@ class Engine(ABC):
     can_reembed: bool = False
     """Whether it knows the commands of `crossthread.operations.reembedding`, and the ``generation`` of batches."""
 
+    language: str | None = None
+    """The language of the words that are stored; None: none were ever."""
+
     sets_up_itself: bool = True
     """Whether a store that is made creates what is missing; if not, its ``setup()`` does."""
+
+    system_name: str = ""
+    """The database, as OpenTelemetry calls it (``db.system.name``); "" for the name of the class."""
+
+    on_commit: Callable[[int], None] | None = None
+    """Called after each commit that wrote with how many batches it held, where telemetry asks for it."""
+
+    keeps_records: bool = False
+    """Whether it answers `Records`, `RecordsAt` and `Stats`, and knows `Restore`. Without, a store cannot be moved."""
 
     def prefer(self, preferences: Preferences) -> None:
         """Take on what a store would like; called before the first `open`.
@@ -176,6 +188,11 @@ class Engine(ABC):
     def place(self) -> str:
         """Where the memories are; of two engines with one place, only one need `erase_traces`."""
         return f"{type(self).__name__} {id(self)}"
+
+    @property
+    def file_bytes(self) -> int | None:
+        """How large the file is that the memories are in; None where there is none."""
+        return None
 
     def erase_traces(self) -> list[str]:
         """Make the bytes of what was deleted disappear, as far as the place allows; return what may remain.

@@ -37,9 +37,17 @@ from crossthread.operations.commands import (
     Held,
     KnownVectors,
     ListNamespaces,
+    Measured,
+    MeasuredNamespace,
+    Page,
     Put,
+    Records,
+    RecordsAt,
+    Restore,
     Row,
     Search,
+    Stats,
+    Stored,
     Sweep,
     scored_row,
 )
@@ -54,7 +62,7 @@ from crossthread.operations.reembedding import (
     Switch,
 )
 from crossthread.search import fusion, keyword, scan
-from crossthread.search.vectors import to_bytes
+from crossthread.search.vectors import Vectors, to_bytes
 from crossthread.search.words import Words
 from crossthread.verification import Findings, Verification, value_problems, vector_problems, word_problems
 
@@ -72,10 +80,17 @@ class _Record:
     hashes: tuple[bytes, ...]
     words: Words | None
 
+    def stored(self, *, vectors: bool) -> Stored:
+        """Return it as an answer."""
+        own = self.vectors if vectors else None
+        return Stored(self.row, self.ttl_minutes, self.expires_at, self.hashes, self.words, own)
+
 
 class MemoryEngine(BlockingEngine):
     """Keeps everything in this process's memory, for tests and short-lived programs."""
 
+    system_name = "memory"
+    keeps_records = True
     can_reembed = True
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -83,10 +98,11 @@ class MemoryEngine(BlockingEngine):
         self._lock = threading.Lock()
         self._records: dict[str, dict[str, _Record]] = {}
         self._owners: dict[bytes, set[Address]] = {}  # text hash: the items that have it
+        self._times: set[int] = set()  # the updated_at of all items
         self._last_write = 0
-        self._language: str | None = None
         self._named: str | None = None
         self._staging = Staging(0)
+        self._kept_space = VectorSpace()  # of the vectors that were written; `space` is also what is asked for
         watch(self)
 
     def before_fork(self) -> None:
@@ -111,7 +127,7 @@ class MemoryEngine(BlockingEngine):
         wanted = space or VectorSpace()
         self.space = self.space.agreed(wanted, "memory")
         self._named = wanted.model
-        self._language = agreed_language(self._language, language, "memory")
+        self.language = agreed_language(self.language, language, "memory")
 
     def close(self) -> None:
         """Refuse from now on, and forget everything."""
@@ -119,6 +135,7 @@ class MemoryEngine(BlockingEngine):
         with self._lock:
             self._records.clear()
             self._owners.clear()
+            self._times.clear()
             self._staging = Staging(0)
 
     def verify(self) -> Verification:
@@ -171,6 +188,8 @@ class MemoryEngine(BlockingEngine):
                 with self._lock:
                     self.check_open()
                     outcomes.append(self._execute(batch))
+                if batch.writes and self.on_commit is not None:
+                    self.on_commit(1)
             except Exception as error:
                 outcomes.append(error)
             stretch.pause()
@@ -182,7 +201,7 @@ class MemoryEngine(BlockingEngine):
         for position, command in enumerate(batch.commands):
             if not isinstance(command, WRITES):
                 answers[position] = run.read(command)
-        space, last_write = self.space, self._last_write
+        space, kept_space, last_write = self.space, self._kept_space, self._last_write
         try:
             run.refresh()
             for position, command in enumerate(batch.commands):
@@ -190,7 +209,7 @@ class MemoryEngine(BlockingEngine):
                     answers[position] = run.write(command)
         except BaseException:
             run.undo()
-            self.space, self._last_write = space, last_write
+            self.space, self._kept_space, self._last_write = space, kept_space, last_write
             raise
         run.drop_staged()
         return [answers[position] for position in range(len(batch.commands))]
@@ -234,6 +253,14 @@ class _Run:
                 return len(texts), sum(hash_ in self.engine._staging.vectors for hash_ in texts)
             case ReadTexts(after, limit, unstaged):
                 return self.engine._staging.page(self.indexed(), after, limit, unstaged=unstaged)
+            case Records():
+                return Page(self.records(command), self.engine.language, *self.engine._kept_space[:2])
+            case RecordsAt(addresses, vectors):
+                at = [self.live(*address) for address in addresses]
+                stored = [None if record is None else record.stored(vectors=vectors) for record in at]
+                return Page(stored, self.engine.language, *self.engine._kept_space[:2])
+            case Stats(prefix):
+                return self.stats(prefix)
             case _:
                 raise AssertionError(f"not a read: {command!r}")
 
@@ -241,6 +268,8 @@ class _Run:
         match command:
             case Put():
                 return self.put(command)
+            case Restore():
+                return self.restore(command)
             case Delete(namespace, key):
                 self.replace((namespace, key), None)
                 return None
@@ -300,6 +329,7 @@ class _Run:
         for record, own in zip(records, vectors, strict=True):
             engine._records[record.row.namespace][record.row.key] = replace(record, vectors=own or b"")
         engine.space = VectorSpace(staging.model, staging.dims, engine.space.generation + 1)
+        engine._kept_space = engine.space
         engine._named = staging.model
         engine._staging = Staging(number)
         return True
@@ -350,6 +380,34 @@ class _Run:
             hits = self.nearest(scope, command, words, allowed, count)
         parts = keyword.explained(postings, corpus, command.terms, [hit.id for hit in hits])
         return [(scope[hit.id], hit, parts.get(hit.id, {})) for hit in hits[page]]
+
+    def records(self, command: Records) -> list[Stored | None]:
+        """Return a page of records."""
+        found = [record.stored(vectors=command.vectors) for record in self.below(command.prefix)]
+        found.sort(key=lambda record: record.position, reverse=command.newest_first)
+        if command.after is not None:
+            after, turned = command.after, command.newest_first
+            found = [one for one in found if (one.position < after if turned else one.position > after)]
+        return [*found[: command.limit]]
+
+    def stats(self, prefix: str) -> Measured:
+        """Return what lies below a prefix."""
+        spaces: dict[str, list[_Record]] = {}
+        for record in self.below(prefix):
+            spaces.setdefault(record.row.namespace, []).append(record)
+        measured = [
+            MeasuredNamespace(
+                name,
+                len(records),
+                sum(len(record.row.value.encode()) for record in records),
+                sum(record.expires_at is not None for record in records),
+                max(record.row.updated_at for record in records),
+            )
+            for name, records in spaces.items()
+        ]
+        expired = sum(not ttl.is_live(record.expires_at, self.now) for record in self.stored(prefix))
+        vectors = sum(len(record.hashes) for records in spaces.values() for record in records)
+        return Measured(tuple(measured), expired, vectors, *self.engine._kept_space[:2], self.engine.language)
 
     def postings(self, scope: list[_Record], terms: tuple[str, ...]) -> tuple[keyword.Postings, keyword.Corpus]:
         """Return where terms occur; an item's place in the scope is its id."""
@@ -405,18 +463,38 @@ class _Run:
         stamp = max(self.now, self.engine._last_write + 1)
         created_at = stamp if old is None else old.row.created_at
         row = Row(command.namespace, command.key, command.value, created_at, stamp)
-        vectors = b""
-        if command.vectors is not None:
-            self.check_space()
-            if self.engine._staging.is_held:
-                raise Held
-            self.engine.space = self.engine.space.admit(command.vectors.shape[1])
-            vectors = to_bytes(command.vectors)
         expires_at = ttl.expiry(self.now, command.ttl_minutes)
+        vectors = self.admitted(command.vectors)
         record = _Record(row, command.ttl_minutes, expires_at, vectors, command.hashes, command.words)
         self.replace((command.namespace, command.key), record)
         self.engine._last_write = stamp
         return row
+
+    def restore(self, command: Restore) -> Row | None:
+        address = command.namespace, command.key
+        old = self.engine._records.get(command.namespace, {}).get(command.key)
+        if old is not None and old.row.updated_at > command.updated_at and not command.replaces_newer:
+            return None
+        vectors = self.admitted(command.vectors)
+        self.replace(address, None)
+        stamp = command.updated_at
+        while stamp in self.engine._times:
+            stamp += 1
+        row = Row(*address, command.value, command.created_at, stamp)
+        record = _Record(row, command.ttl_minutes, command.expires_at, vectors, command.hashes, command.words)
+        self.replace(address, record)
+        self.engine._last_write = max(self.engine._last_write, stamp)
+        return row
+
+    def admitted(self, vectors: Vectors | None) -> bytes:
+        """Return vectors as they are kept, after they were found to fit the store."""
+        if vectors is None:
+            return b""
+        self.check_space()
+        if self.engine._staging.is_held:
+            raise Held
+        self.engine.space = self.engine._kept_space = self.engine.space.admit(vectors.shape[1])
+        return to_bytes(vectors)
 
     def replace(self, address: Address, record: _Record | None) -> None:
         """Put a record in the place of what stands at an address; None takes it away."""
@@ -424,12 +502,15 @@ class _Run:
         space = self.engine._records.setdefault(namespace, {})
         old = space.pop(key, None)
         self.before.setdefault(address, old)
+        if old is not None:
+            self.engine._times.discard(old.row.updated_at)
         for hash_ in () if old is None else old.hashes:
             self.engine._owners[hash_].discard(address)
             if not self.engine._owners[hash_]:
                 del self.engine._owners[hash_]
         if record is not None:
             space[key] = record
+            self.engine._times.add(record.row.updated_at)
             for hash_ in record.hashes:
                 self.engine._owners.setdefault(hash_, set()).add(address)
         if not space:
@@ -437,5 +518,8 @@ class _Run:
 
     def undo(self) -> None:
         """Put back everything this batch replaced."""
-        for address, record in list(self.before.items()):
+        before = list(self.before.items())
+        for address, _ in before:  # first all of them, since an item may have taken the time of another
+            self.replace(address, None)
+        for address, record in before:
             self.replace(address, record)

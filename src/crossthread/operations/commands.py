@@ -104,6 +104,98 @@ class KnownVectors(NamedTuple):
     namespaces: tuple[str, ...]
 
 
+class Position(NamedTuple):
+    """Where a page of `Records` ended; no two items are at the same one."""
+
+    updated_at: int
+    namespace: str
+    key: str
+
+
+class Stored(NamedTuple):
+    """An item with all that is kept of it.
+
+    ``hashes`` belong to the texts that have a vector, in any order; ``vectors`` are float32 numbers of all of them, one
+    vector after the other, or None where they were not asked for. ``words`` is None where keywords do not find it.
+    """
+
+    row: Row
+    ttl_minutes: float | None
+    expires_at: int | None
+    hashes: tuple[bytes, ...]
+    words: Words | None
+    vectors: bytes | None = None
+
+    @property
+    def position(self) -> Position:
+        """Where it stands among all items."""
+        return Position(self.row.updated_at, self.row.namespace, self.row.key)
+
+
+class Page(NamedTuple):
+    """Whole items, and what holds for all of the store.
+
+    ``language`` is that of all words, None before the first index; ``model`` and ``dims`` are those of all vectors,
+    None before the first of them.
+    """
+
+    items: list[Stored | None]
+    language: str | None
+    model: str | None
+    dims: int | None
+
+
+class Records(NamedTuple):
+    """Read a page of the live items below ``prefix``, in the order of `Position`. Answer: `Page`.
+
+    ``after``: what the page before ended with. Nothing lives longer for being read. An item that is there from the
+    first page to the last is on one of them, whatever is written meanwhile.
+    """
+
+    prefix: str
+    after: Position | None
+    limit: int
+    newest_first: bool = False
+    vectors: bool = False
+
+
+class RecordsAt(NamedTuple):
+    """Read the live items at some namespaces and keys. Answer: `Page`, with None for those that are not there."""
+
+    addresses: tuple[tuple[str, str], ...]
+    vectors: bool = False
+
+
+class Stats(NamedTuple):
+    """Measure what lies below ``prefix``. Answer: `Measured`."""
+
+    prefix: str
+
+
+class MeasuredNamespace(NamedTuple):
+    """The live items of one namespace: how many, the bytes of their values, how many expire, the latest write."""
+
+    namespace: str
+    items: int
+    value_bytes: int
+    expiring: int
+    updated_at: int
+
+
+class Measured(NamedTuple):
+    """What there is. ``model`` and ``dims`` are None before the first vector, ``language`` before the first index.
+
+    ``vectors`` counts those of live items, ``expired`` the items whose time is over and that no sweep has erased.
+    """
+
+    namespaces: tuple[MeasuredNamespace, ...]
+    expired: int
+    vectors: int
+    model: str | None
+    dims: int | None
+    language: str | None
+
+
 class Put(NamedTuple):
     """Write one item and replace all that it is found by. Answer: `Row` of the item as written.
 
@@ -123,6 +215,28 @@ class Put(NamedTuple):
     words: Words | None = None
 
 
+class Restore(NamedTuple):
+    """Write one item as it was elsewhere, with its times. Answer: `Row` as written, or None where it was left alone.
+
+    An item that stands at the address and was written later is left alone, also where its time is over, unless
+    ``replaces_newer``. ``updated_at`` is what the item gets, or the next free microsecond where the engine needs every
+    item to have its own and another one has this. No later write of the store gets an earlier one. The other fields
+    are those of `Put`; their places are the same. A batch with a `Restore` holds nothing else.
+    """
+
+    namespace: str
+    key: str
+    value: str
+    ttl_minutes: float | None
+    vectors: Vectors | None
+    hashes: tuple[bytes, ...]
+    replaces_newer: bool
+    words: Words | None
+    created_at: int
+    updated_at: int
+    expires_at: int | None
+
+
 class Delete(NamedTuple):
     """Erase one item with all that belongs to it. Answer: None."""
 
@@ -140,8 +254,8 @@ class Sweep(NamedTuple):
     """Erase every expired item. Answer: how many."""
 
 
-Read = Get | Search | ListNamespaces | Count | KnownVectors | reembedding.ReembeddingRead
-Write = Put | Delete | Forget | Sweep | reembedding.ReembeddingWrite
+Read = Get | Search | ListNamespaces | Count | KnownVectors | Records | RecordsAt | Stats | reembedding.ReembeddingRead
+Write = Put | Restore | Delete | Forget | Sweep | reembedding.ReembeddingWrite
 Command = Read | Write
 Answer = (
     Row
@@ -149,13 +263,17 @@ Answer = (
     | list[Namespace]
     | dict[bytes, bytes]
     | int
+    | Page
+    | Measured
     | reembedding.Progress
     | reembedding.TextPage
     | tuple[int, int]
     | None
 )
 
-WRITES = (Put, Delete, Forget, Sweep, *reembedding.WRITES)
+WRITES = (Put, Restore, Delete, Forget, Sweep, *reembedding.WRITES)
+RECORDS = (Records, RecordsAt, Stats)
+"""What engines of other packages may not know, see `Engine.keeps_records`."""
 
 
 class Batch(NamedTuple):

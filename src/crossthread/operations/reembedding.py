@@ -58,6 +58,8 @@ class TextPage(NamedTuple):
     staged: dict[bytes, bytes]
     """The staged vectors of those of their texts that have one, in any item, as float32 bytes."""
     next: Any
+    span: Any = None
+    """From where to where the page goes, for `Stage`."""
 
 
 class ReadTexts(NamedTuple):
@@ -94,13 +96,13 @@ class StagedItem(NamedTuple):
 class Stage(NamedTuple):
     """Keep new vectors for a run. Answer: whether the run is still under way; nothing is kept otherwise.
 
-    An item that was written anew or erased meanwhile is left out. ``complete_to``, the place of the last item of a
-    page, says that all items up to there have all their staged vectors now; None says nothing.
+    An item that was written anew or erased meanwhile is left out. ``complete``, the ``span`` of a page of unstaged
+    ones, says that all of its texts have staged vectors now; None says nothing.
     """
 
     run: int
     items: tuple[StagedItem, ...]
-    complete_to: Any = None
+    complete: Any = None
 
 
 class Hold(NamedTuple):

@@ -152,6 +152,12 @@ def as_column(words: Words) -> str:
     return " ".join([f"{term}:{count}" for term, count in words.counts.items()])
 
 
+def from_column(column: str, length: int) -> Words:
+    """Return the words of a text of `as_column`."""
+    entries = [entry.split(":") for entry in column.split(" ")] if column else []
+    return Words({term: int(count) for term, count in entries}, length)
+
+
 def counts_of(column: str, terms: tuple[str, ...]) -> list[int]:
     """Return how often each term occurs, from the text of `as_column`."""
     counts = dict([entry.split(":") for entry in column.split(" ")])

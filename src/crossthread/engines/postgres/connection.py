@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import select
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import psycopg
-from psycopg import errors, pq
+from psycopg import capabilities, errors, pq
 from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from psycopg.types import TypeInfo
@@ -33,15 +34,64 @@ from crossthread.errors import (
     StoreUnavailableError,
 )
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+logger = logging.getLogger("crossthread.postgres")
+
+_R = TypeVar("_R")
 
 SETUP_HINT = "Call setup() on the store once, with a role that may create the schema."
 _FIRST_PAUSE_SECONDS = 0.02  # between two attempts to reach a server that is restarting
 _LONGEST_PAUSE_SECONDS = 0.5
 _LIFETIME_SECONDS = 3600.0  # then a connection is replaced, so that a server gets its memory back
 
+_CANCEL_SECONDS = 2.0  # how long a server that does not answer is asked to stop
+
+# A peer that is gone without a word is noticed within two minutes, not within the two hours of most systems.
+_KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
+
 NUMBERS = np.dtype(">f4")
 """The numbers of a vector as they travel, see vector_send in https://github.com/pgvector/pgvector (src/vector.c)."""
+
+
+class SlowServerError(psycopg.OperationalError):
+    """The server did not answer in time; the connection was closed."""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that waits for an answer for a limited time only."""
+
+    answer_seconds: float | None = None
+    """How long each statement may take; None: as long as it takes."""
+
+    def wait(self, gen: Generator[Any, Any, _R], *arguments: Any, **options: Any) -> _R:
+        """Wait for the server; see psycopg.
+
+        Raises:
+            SlowServerError: It did not answer in time.
+        """
+        if self.answer_seconds is None:
+            return super().wait(gen, *arguments, **options)
+        try:
+            return super().wait(_within(gen, self.answer_seconds), *arguments, **options)
+        except SlowServerError:
+            with suppress(psycopg.Error):
+                if capabilities.has_cancel_safe():  # another way would have no time limit itself
+                    self.cancel_safe(timeout=_CANCEL_SECONDS)
+            self.close()
+            raise
+
+
+def _within(gen: Generator[Any, Any, _R], seconds: float) -> Generator[Any, Any, _R]:
+    """Do what a generator of psycopg does, which is resumed with 0 now and then as long as nothing comes."""
+    deadline = time.monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > deadline:
+                raise SlowServerError(f"no answer within {seconds:g} seconds")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return cast(_R, done.value)
 
 
 class Pool:
@@ -54,13 +104,15 @@ class Pool:
         conninfo: A libpq connection string or URL.
         size: How many connections at the most.
         timeout_seconds: How long a call waits for a free connection, or for a server that is restarting.
+        answer_seconds: How long a statement may take.
     """
 
-    def __init__(self, conninfo: str, size: int, timeout_seconds: float) -> None:
+    def __init__(self, conninfo: str, size: int, timeout_seconds: float, answer_seconds: float) -> None:
         self.conninfo = conninfo
         self.where = describe(conninfo)
         self._size = size
         self._timeout_seconds = timeout_seconds
+        self._answer_seconds = answer_seconds
         self._settings = ""
         self._vector_type: TypeInfo | None = None
         self._suited = 0  # how often the two changed
@@ -75,8 +127,11 @@ class Pool:
         self._changed = threading.Condition()
 
     @contextmanager
-    def lend(self) -> Iterator[Connection]:
+    def lend(self, *, is_patient: bool = False) -> Iterator[Connection]:
         """Lend a connection, in autocommit, for the length of a ``with`` block.
+
+        Args:
+            is_patient: Whether its statements may take as long as they take.
 
         Raises:
             StoreUnavailableError: The server cannot be reached.
@@ -87,6 +142,7 @@ class Pool:
         self._enter()
         try:
             held = self._held(deadline)
+            held.connection.answer_seconds = None if is_patient else self._answer_seconds
             try:
                 yield held.connection
             finally:
@@ -170,9 +226,13 @@ class Pool:
                     # Who does not even refuse would keep every call waiting as long as this one.
                     self._down = _Down(str(error), now + (now - began) / 10)
                     raise
+                if pause == _FIRST_PAUSE_SECONDS:
+                    logger.warning("%s cannot be reached; trying again for %.1f s", self.where, deadline - now)
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             else:
+                if down is not None or pause != _FIRST_PAUSE_SECONDS:
+                    logger.info("%s can be reached again", self.where)
                 self._down = None
                 return _Held(connection, suited, time.monotonic())
 
@@ -294,10 +354,13 @@ def connect(conninfo: str, timeout_seconds: float | None = None) -> Connection:
     """
     options: dict[str, Any] = {"client_encoding": "utf8", "fallback_application_name": "crossthread"}
     try:
+        given = conninfo_to_dict(conninfo)
         if timeout_seconds is not None:
-            theirs = timeout_from_conninfo(conninfo_to_dict(conninfo))
+            theirs = timeout_from_conninfo(given)
             options["connect_timeout"] = max(1, math.ceil(min(timeout_seconds, theirs)))
-        connection = psycopg.connect(conninfo, autocommit=True, cursor_factory=psycopg.RawCursor, **options)
+        options |= {name: value for name, value in _KEEPALIVES.items() if name not in given}
+        connection = Connection.connect(conninfo, autocommit=True, cursor_factory=psycopg.RawCursor, **options)
+        connection.answer_seconds = timeout_seconds
         try:
             _keep_own_names(connection)
         except BaseException:
@@ -397,6 +460,8 @@ def as_store_error(error: psycopg.Error, where: str) -> StoreError:
             return StoreError(f"{where}: {said}. docs/guides/postgres.md tells what a role needs.")
         case "XX001" | "XX002":
             return StoreCorruptError(f"{where} is damaged: {said}")
+    if isinstance(error, SlowServerError):
+        return StoreUnavailableError(f"{where} gave {said}, and the connection to it was closed")
     if state[:2] in ("08", "57") or state in _TIMED_OUT or (isinstance(error, errors.OperationalError) and not state):
         return StoreUnavailableError(f"The connection to {where} was lost: {said}")
     return StoreError(f"{where}: {said}")

@@ -28,9 +28,10 @@ from crossthread.engines.postgres import connection as postgres
 from crossthread.engines.postgres import schema as schemas
 from crossthread.engines.postgres import statements as texts
 from crossthread.engines.postgres import verification, writes
-from crossthread.engines.postgres.connection import Connection, Pool, fetch
+from crossthread.engines.postgres.connection import Connection, Pool, SlowServerError, fetch
 from crossthread.engines.postgres.erasing import traces
 from crossthread.engines.postgres.reads import ALWAYS, Reader
+from crossthread.engines.postgres.records import RecordReader
 from crossthread.engines.postgres.schema import Schema
 from crossthread.engines.postgres.statements import Statements
 from crossthread.engines.postgres.writes import Moment
@@ -39,10 +40,24 @@ from crossthread.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from crossthread.operations.commands import WRITES, Answer, Batch, Delete, Forget, Get, Put, Sweep
+from crossthread.operations.commands import (
+    RECORDS,
+    WRITES,
+    Answer,
+    Batch,
+    Delete,
+    Forget,
+    Get,
+    Put,
+    Records,
+    RecordsAt,
+    Restore,
+    Stats,
+    Sweep,
+)
 from crossthread.verification import Findings, Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.postgres")
 
 _T = TypeVar("_T")
 
@@ -51,7 +66,8 @@ _LONGEST_PAUSE_SECONDS = 0.25  # before a transaction that failed for another on
 _MOST_AT_ONCE = 5000  # puts in one statement
 _LONGEST_TIMEOUT = 366 * 86400.0
 _SCHEMA_NAME = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_-]{0,62}")
-_OURS = ("schema", "setup", "pool_size", "timeout_seconds")
+_OURS = ("schema", "setup", "pool_size", "timeout_seconds", "answer_timeout_seconds")
+_SECONDS = ("timeout_seconds", "answer_timeout_seconds")
 
 
 class PostgresEngine(BlockingEngine):
@@ -65,11 +81,16 @@ class PostgresEngine(BlockingEngine):
         pool_size: How many connections at the most.
         timeout_seconds: How long a call waits for a free connection, or for a server that is restarting, and how long
             it is repeated where others write the same.
+        answer_timeout_seconds: How long the server may take to answer a statement. Setting up, verifying, forgetting
+            and sweeping may take as long as they take.
         clock: For tests; the server's clock otherwise, which all workers share.
 
     Raises:
         ConfigurationError: An argument cannot be used.
     """
+
+    system_name = "postgresql"
+    keeps_records = True
 
     def __init__(
         self,
@@ -79,6 +100,7 @@ class PostgresEngine(BlockingEngine):
         setup: str = "automatic",
         pool_size: int = 10,
         timeout_seconds: float = 10.0,
+        answer_timeout_seconds: float = 60.0,
         clock: Clock | None = None,
     ) -> None:
         if not isinstance(schema, str) or _SCHEMA_NAME.fullmatch(schema) is None:
@@ -89,8 +111,9 @@ class PostgresEngine(BlockingEngine):
             raise ConfigurationError(f"setup must be 'automatic' or 'explicit', not {setup!r}.")
         if not isinstance(pool_size, int) or pool_size < 1:
             raise ConfigurationError(f"pool_size must be a whole number of at least 1, not {pool_size!r}.")
-        if not 0 < timeout_seconds <= _LONGEST_TIMEOUT:
-            raise ConfigurationError(f"timeout_seconds must be above 0, and a year at most, not {timeout_seconds!r}.")
+        for name, seconds in zip(_SECONDS, (timeout_seconds, answer_timeout_seconds), strict=True):
+            if not 0 < seconds <= _LONGEST_TIMEOUT:
+                raise ConfigurationError(f"{name} must be above 0, and a year at most, not {seconds!r}.")
         super().__init__(clock, read_threads=min(_READ_THREADS, pool_size))
         self._given_clock = clock
         self.conninfo = conninfo
@@ -98,7 +121,8 @@ class PostgresEngine(BlockingEngine):
         self.sets_up_itself = setup == "automatic"
         self.pool_size = pool_size
         self.timeout_seconds = timeout_seconds
-        self._pool = Pool(conninfo, pool_size, timeout_seconds)
+        self.answer_timeout_seconds = answer_timeout_seconds
+        self._pool = Pool(conninfo, pool_size, timeout_seconds, answer_timeout_seconds)
         # A store that nobody closed still says good-bye, at the latest when the program ends.
         weakref.finalize(self, self._pool.close)
         self._statements: Statements | None = None
@@ -110,7 +134,7 @@ class PostgresEngine(BlockingEngine):
 
     @classmethod
     def from_url(cls, url: str, *, clock: Clock | None = None) -> PostgresEngine:
-        """Return the engine for a URL; ``schema``, ``setup``, ``pool_size`` and ``timeout_seconds`` may stand in it.
+        """Return the engine for a URL, in which the arguments may stand.
 
         For example ``postgresql://user@host/db?schema=agents&setup=explicit``; the other parameters are libpq's.
         """
@@ -123,7 +147,7 @@ class PostgresEngine(BlockingEngine):
                 ours[name] = unquote(value)
             elif parameter:
                 theirs.append(parameter)
-        for name, kind in (("pool_size", int), ("timeout_seconds", float)):
+        for name, kind in (("pool_size", int), *((name, float) for name in _SECONDS)):
             if name in ours:
                 try:
                     ours[name] = kind(ours[name])
@@ -138,8 +162,11 @@ class PostgresEngine(BlockingEngine):
             self._wanted, self._language = space, language
             connection = postgres.connect(self.conninfo, self.timeout_seconds)
             try:
-                make = schemas.create if create else schemas.find
-                found = make(connection, self.schema, self._pool.where, space is not None)
+                connection.answer_seconds = self.answer_timeout_seconds
+                found = schemas.find(connection, self.schema, self._pool.where, space is not None)
+                if found is None and create:
+                    connection.answer_seconds = None  # others may be at it, or there is much to migrate
+                    found = schemas.create(connection, self.schema, self._pool.where, space is not None)
                 if found is not None:
                     self._check(connection, found)
             except psycopg.Error as error:
@@ -159,6 +186,7 @@ class PostgresEngine(BlockingEngine):
 
     def _take(self, found: Schema) -> None:
         self.space = found.space.agreed(self._wanted or VectorSpace(), self._pool.where)
+        self.language = found.language or self._language
         self._is_claimed = found.space.dims is not None
         self._pool.suit(found.statements.settings, found.vector_type)
         self._statements = found.statements
@@ -185,7 +213,7 @@ class PostgresEngine(BlockingEngine):
                 verification.verify(connection, self._ready(), findings)
             return findings.report()
 
-        return self._attempt(check, is_read=True)
+        return self._attempt(check, is_read=True, is_patient=True)
 
     def backup(self, path: Path, progress: Progress | None) -> None:
         """Refuse, and name PostgreSQL's own way."""
@@ -270,7 +298,36 @@ class PostgresEngine(BlockingEngine):
                 outcomes.update({position: [answer] for position, answer in zip(positions, answers, strict=True)})
         return outcomes
 
+    def _look_for_vectors(self, connection: Connection) -> None:
+        """Find out whether somebody with an embedder has made a place for vectors."""
+        if schemas.has_vectors(connection, self._ready()):
+            self.open(self._wanted, self._language, create=False)
+
+    def _records(self, connection: Connection, batch: Batch) -> list[Answer]:
+        """Answer with whole items."""
+        (command,) = batch.commands
+        with postgres.transaction(connection, texts.BEGIN_SNAPSHOT):
+            now = self._now()
+            reader = RecordReader(connection, self._ready(), now if batch.omit_expired else ALWAYS, now)
+            match command:
+                case Records():
+                    return [reader.records(command)]
+                case RecordsAt():
+                    return [reader.records_at(command)]
+                case Stats():
+                    return [reader.stats(command)]
+                case _:
+                    raise AssertionError(f"not a read of records: {command!r}")
+
     def _read(self, batch: Batch) -> list[Answer]:
+        if isinstance(batch.commands[0], RECORDS):  # each stands alone in its batch
+            if not self._ready().has_vectors:
+                self._attempt(self._look_for_vectors, is_read=True)
+            is_patient = isinstance(batch.commands[0], Stats)
+            return self._attempt(
+                lambda connection: self._records(connection, batch), is_read=True, is_patient=is_patient
+            )
+
         def read(connection: Connection) -> tuple[list[Answer], Reader]:
             reader = self._reader(connection, batch.omit_expired)
             commands = batch.commands
@@ -322,7 +379,7 @@ class PostgresEngine(BlockingEngine):
             return {}
         commands = tuple(command for position in group for command in batches[position].commands)
         try:
-            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired)))
+            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired), batches=len(group)))
         except StoreUnavailableError as error:
             # Perhaps it was written; to write it again could undo what somebody else has written since.
             return dict(zip(group, copies(error, len(group)), strict=True))
@@ -332,11 +389,21 @@ class PostgresEngine(BlockingEngine):
             return {}
         return {position: [next(answers) for _ in batches[position].commands] for position in group}
 
-    def _write(self, batch: Batch) -> list[Answer]:
+    def _write(self, batch: Batch, *, batches: int = 1) -> list[Answer]:
+        """Carry out the commands of so many batches."""
         dims = writes.first_dims(batch)
         if dims is not None and self.space.dims is not None:
             self.space.admit(dims)
-        return self._attempt(lambda connection: self._write_once(connection, batch, dims), is_read=False)
+        if isinstance(batch.commands[0], Restore) and not self._ready().has_vectors:
+            self._attempt(self._look_for_vectors, is_read=True)  # of which none must stay behind
+        answers = self._attempt(
+            lambda connection: self._write_once(connection, batch, dims),
+            is_read=False,
+            is_patient=isinstance(batch.commands[0], (Forget, Sweep)),
+        )
+        if self.on_commit is not None:
+            self.on_commit(batches)
+        return answers
 
     def _write_once(self, connection: Connection, batch: Batch, dims: int | None) -> list[Answer]:
         statements = self._ready()
@@ -348,6 +415,8 @@ class PostgresEngine(BlockingEngine):
                     self.open(self._wanted, create=False)  # somebody with an embedder has made a place for them
                     statements = self._ready()
                 return [writes.erase(connection, statements, commands[0], moment)]
+        if isinstance(commands[0], Restore):
+            return self._restore(connection, [command for command in commands if isinstance(command, Restore)], dims)
         changes = cast(list[Put | Delete], [command for command in commands if isinstance(command, WRITES)])
         reads = [command for command in commands if not isinstance(command, WRITES)]
         is_first = dims is not None and not self._is_claimed
@@ -368,14 +437,26 @@ class PostgresEngine(BlockingEngine):
             self.space, self._is_claimed = space, True
         return answers
 
-    def _attempt(self, work: Callable[[Connection], _T], *, is_read: bool) -> _T:
+    def _restore(self, connection: Connection, commands: list[Restore], dims: int | None) -> list[Answer]:
+        space = self.space
+        is_first = dims is not None and not self._is_claimed
+        with postgres.transaction(connection, texts.BEGIN_WRITE):
+            if is_first:
+                named = self._wanted.model if self._wanted is not None else None
+                space = writes.claim_space(connection, self._ready(), named, cast(int, dims))
+            answers = writes.restore(connection, self._ready(), commands)
+        if is_first:
+            self.space, self._is_claimed = space, True
+        return answers
+
+    def _attempt(self, work: Callable[[Connection], _T], *, is_read: bool, is_patient: bool = False) -> _T:
         """Do work on a connection, again where that is safe: after a clash, and a read after a lost connection."""
         self._ready()  # before a connection is lent, which must suit the texts
         deadline = time.monotonic() + self.timeout_seconds
         for attempt in count():
             is_lost = False
             try:
-                with self._pool.lend() as connection:
+                with self._pool.lend(is_patient=is_patient) as connection:
                     try:
                         return work(connection)
                     except psycopg.Error:
@@ -383,9 +464,12 @@ class PostgresEngine(BlockingEngine):
                         raise
             except psycopg.Error as error:
                 if postgres.may_be_repeated(error) and time.monotonic() < deadline:
+                    logger.debug("Attempt %d met another write (%s); trying again", attempt + 1, error.sqlstate)
                     time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_PAUSE_SECONDS)))
-                elif not (is_read and is_lost and attempt == 0):
+                elif not (is_read and is_lost and attempt == 0) or isinstance(error, SlowServerError):
                     raise self._told(error, is_lost and not is_read) from error
+                else:
+                    logger.info("The connection to %s was lost; reading again on another", self._pool.where)
         raise AssertionError("an attempt returns or raises")
 
     def _told(self, error: psycopg.Error, is_lost_write: bool) -> StoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from psycopg import errors
@@ -13,6 +14,8 @@ from crossthread.engines.postgres import statements as texts
 from crossthread.engines.postgres.connection import Connection, fetch, transaction
 from crossthread.engines.postgres.statements import Statements
 from crossthread.errors import ConfigurationError, StoreError
+
+logger = logging.getLogger("crossthread.postgres")
 
 _OLDEST = 140000
 _PACKAGE = "crossthread.engines.postgres"
@@ -66,9 +69,6 @@ def create(connection: Connection, name: str, where: str, wants_vectors: bool) -
         ConfigurationError: Vectors are wanted, and the server has no pgvector.
         SchemaVersionError: The schema is of a newer release; it was left as it was.
     """
-    found = find(connection, name, where, wants_vectors)
-    if found is not None:
-        return found
     with transaction(connection, texts.BEGIN_WRITE):
         fetch(connection, texts.LOCK, ("crossthread",))
         found = find(connection, name, where, wants_vectors)
@@ -99,6 +99,7 @@ def _migrate(connection: Connection, name: str, where: str, wants_vectors: bool)
 
 
 def _apply(connection: Connection, step: Migration, made: Statements) -> None:
+    logger.info("Applying step %d to the schema %s", step.number, made.names["schema"])
     for statement in step.statements:
         text = statement
         for placeholder, name in made.names.items():

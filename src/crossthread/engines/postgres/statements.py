@@ -131,6 +131,68 @@ FROM {_PLACES}
 JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace AND v.key = p.key
                      AND v.updated_at = p.updated_at
 """
+        # Whole items at addresses; their words, and their texts with or without vectors, parameters as above.
+        self.stored_at = f"""
+SELECT {_STORED}, p.number
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS p (namespace, subspace, key, number)
+JOIN {s}.items AS i ON {_SAME_ADDRESS}
+WHERE {self._live("$4")}
+"""
+        self.words_of = f"""
+SELECT p.number, w.terms::text, w.length
+FROM {_PLACES}
+JOIN {s}.words AS w ON w.namespace = p.namespace AND w.subspace = p.subspace AND w.key = p.key
+                   AND w.updated_at = p.updated_at
+"""
+        self.hashes_of, self.vectors_of = (
+            f"""
+SELECT p.number, v.hash, {embedding}
+FROM {_PLACES}
+JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace AND v.key = p.key
+                     AND v.updated_at = p.updated_at
+"""
+            for embedding in ("NULL", "v.embedding")
+        )
+        # Items as they were elsewhere: the second leaves those alone that were written later here.
+        self.restore, self.restore_unless_newer = (
+            f"""
+INSERT INTO {s}.items AS i
+    (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
+SELECT p.namespace, p.subspace, p.key, p.value::json, p.created_at, p.updated_at, p.minutes, p.expires_at,
+       p.address::json
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::float8[], $8::bigint[],
+            $9::text[])
+     AS p (namespace, subspace, key, value, created_at, updated_at, minutes, expires_at, address)
+ON CONFLICT (namespace, subspace, key) DO UPDATE SET
+    value = EXCLUDED.value, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
+    ttl_minutes = EXCLUDED.ttl_minutes, expires_at = EXCLUDED.expires_at
+{condition}RETURNING i.namespace, i.subspace, i.key
+"""
+            for condition in ("", "WHERE i.updated_at <= EXCLUDED.updated_at\n")
+        )
+        self.drop_words, self.drop_vectors = (
+            f"""
+DELETE FROM {s}.{table} AS t
+USING unnest($1::text[], $2::text[], $3::text[]) AS p (namespace, subspace, key)
+WHERE t.namespace = p.namespace AND t.subspace = p.subspace AND t.key = p.key
+"""
+            for table in ("words", "vectors")
+        )
+        self.restore_words = f"""
+INSERT INTO {s}.words (namespace, subspace, key, updated_at, terms, length)
+SELECT p.namespace, p.subspace, p.key, p.updated_at, p.terms::tsvector, p.length
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::integer[])
+     AS p (namespace, subspace, key, updated_at, terms, length)
+"""
+        self.restore_vectors = f"""
+INSERT INTO {s}.vectors (namespace, subspace, key, updated_at, hash, embedding)
+SELECT p.namespace, p.subspace, p.key, p.updated_at, p.hash, p.embedding
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::{v}.vector[])
+     AS p (namespace, subspace, key, updated_at, hash, embedding)
+"""
+        self.draw_later = (
+            f"SELECT setval('{s}.stamps', $1::bigint) FROM {s}.stamps AS x WHERE x.last_value < $1::bigint"
+        )
         self.refresh = f"""
 UPDATE {s}.items AS i
 SET expires_at = {s}.expiry(p.present, p.minutes)
@@ -278,6 +340,50 @@ WHERE {covered.of("w")} AND {found}
         live = self._live(f"${len(covered.parameters) + 1}")
         return f"SELECT i.value::text FROM {self._schema}.items AS i WHERE {covered.of('i')} AND {live} AND {narrowing}"
 
+    def stored(self, covered: Scope) -> str:
+        """Return the query for whole live items by time; parameters: scope, now, time, address, limit."""
+        return self._stored(covered, ">", "")
+
+    def stored_newest_first(self, covered: Scope) -> str:
+        """Return the same query the other way round."""
+        return self._stored(covered, "<", " DESC")
+
+    def _stored(self, covered: Scope, beyond: str, direction: str) -> str:
+        n = len(covered.parameters)
+        order = [f"i.{column}" for column in ("updated_at", "namespace", "subspace", "key")]
+        position = f"(${n + 2}::bigint, ${n + 3}::text, ${n + 4}::text, ${n + 5}::text)"
+        return f"""
+SELECT {_STORED}
+FROM {self._schema}.items AS i
+WHERE {covered.of("i")} AND {self._live(f"${n + 1}")} AND ({", ".join(order)}) {beyond} {position}
+ORDER BY {", ".join(column + direction for column in order)}
+LIMIT ${n + 6}::bigint
+"""
+
+    def measured(self, covered: Scope) -> str:
+        """Return the query for the numbers of each namespace, with an address in it; parameters: scope, now."""
+        return f"""
+SELECT i.namespace, i.subspace, min(i.address::text), count(*), sum(octet_length(i.value::text))::bigint,
+       count(i.expires_at), max(i.updated_at)
+FROM {self._schema}.items AS i
+WHERE {covered.of("i")} AND {self._live(f"${len(covered.parameters) + 1}")}
+GROUP BY i.namespace, i.subspace
+"""
+
+    def count_expired(self, covered: Scope) -> str:
+        """Return the query for the number of items whose time is over; parameters: scope, now."""
+        now = f"(SELECT coalesce(${len(covered.parameters) + 1}::bigint, {self._present}))"
+        return f"SELECT count(*) FROM {self._schema}.items AS i WHERE {covered.of('i')} AND i.expires_at <= {now}"
+
+    def count_vectors(self, covered: Scope) -> str:
+        """Return the query for the number of vectors of live items; parameters: scope, now."""
+        return f"""
+SELECT count(*)
+FROM {self._schema}.items AS i
+JOIN {self._schema}.vectors AS v ON {_SAME_WRITE}
+WHERE {covered.of("i")} AND {self._live(f"${len(covered.parameters) + 1}")}
+"""
+
     def list_namespaces(self, covered: Scope) -> str:
         """Return the query for the namespaces that hold a live item, each with an address; parameters: scope, now.
 
@@ -335,6 +441,7 @@ WHERE {covered.of("v")}
 
 
 _ROW = "i.namespace, i.subspace, i.key, i.value::text, i.created_at, i.updated_at, i.ttl_minutes, i.address::text"
+_STORED = f"{_ROW}, i.expires_at"
 _PLACES = (
     "unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY "
     "AS p (namespace, subspace, key, updated_at, number)"

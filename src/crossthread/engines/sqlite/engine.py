@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,12 +36,14 @@ from crossthread.engines.sqlite.state import read_state
 from crossthread.engines.sqlite.verification import verify
 from crossthread.engines.sqlite.writes import Transaction
 from crossthread.errors import ConfigurationError, StoreBusyError, StoreError, StoreReadOnlyError
-from crossthread.operations.commands import Answer, Batch, KnownVectors
+from crossthread.operations.commands import Answer, Batch, Count, Get, KnownVectors, ListNamespaces
 from crossthread.verification import Findings, Verification
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.sqlite")
 
 _FRESH_STARTS = 3
+_LONG_SECONDS = 1.0
+_OF_ONE_STATEMENT = (Get, Count, ListNamespaces, KnownVectors)
 
 
 class SQLiteEngine(BlockingEngine):
@@ -53,6 +56,8 @@ class SQLiteEngine(BlockingEngine):
     """
 
     can_reembed = True
+    system_name = "sqlite"
+    keeps_records = True
 
     def __init__(
         self,
@@ -62,7 +67,7 @@ class SQLiteEngine(BlockingEngine):
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__(clock)
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(path).absolute()  # with its "..", which behind a link to a folder lead elsewhere
         self._named: str | None = None
         self._limits = limits
         self._dialect = queries.DIALECT
@@ -82,8 +87,8 @@ class SQLiteEngine(BlockingEngine):
     @classmethod
     def from_url(cls, url: str, *, clock: Clock | None = None) -> SQLiteEngine:
         """Return the engine for a path, or ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
-        scheme, separator, rest = url.partition("://")
-        if not separator:
+        scheme, _, rest = url.partition("://")
+        if scheme.lower() != "sqlite":
             return cls(url, clock=clock)
         if not rest.startswith("/") or rest == "/":
             raise ConfigurationError(
@@ -154,6 +159,8 @@ class SQLiteEngine(BlockingEngine):
             raise
         if kept is not None:
             kept.unlink(missing_ok=True)
+        if missing:
+            logger.info("%s has schema %d now", self.path, missing[-1].number)
 
     def _keep_a_copy(self, number: int) -> Path:
         """Copy the file, which nobody writes meanwhile, before it is brought up to a schema."""
@@ -169,7 +176,7 @@ class SQLiteEngine(BlockingEngine):
     def _agree_on_language(self, connection: sqlite3.Connection, language: str | None) -> None:
         """Check the language of the words in the file; the first store with an index sets it, and makes their index."""
         (stored,) = connection.execute(queries.LANGUAGE).fetchone()
-        agreed_language(stored, language, str(self.path))
+        self.language = agreed_language(stored, language, str(self.path))
         if stored is not None or language is None or self._pool.read_only:
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -214,16 +221,26 @@ class SQLiteEngine(BlockingEngine):
         """The path of the file."""
         return str(self.path)
 
+    @property
+    def file_bytes(self) -> int | None:
+        """The size of the file, with what is still in its write-ahead log."""
+        found = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        return sum(path.stat().st_size for path in found if path.exists())
+
     def erase_traces(self) -> list[str]:
         """Rewrite the file, so that nothing that was deleted can be found in it."""
         self.check_open()
         with self._alone:  # whoever wants to write waits here, and not for a limited time
             connection = self._pool.borrow()
+            since = time.perf_counter()
             try:
                 connection.check_files()
-                return erase_traces(connection, self.path)
+                remains = erase_traces(connection, self.path)
             finally:
                 self._pool.give_back(connection)
+        took = time.perf_counter() - since
+        logger.info("Rewrote %s without what was deleted: %.1f s, %d remarks", self.path, took, len(remains))
+        return remains
 
     # Running batches
 
@@ -286,7 +303,7 @@ class SQLiteEngine(BlockingEngine):
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
         if len(batch.commands) == 1:
             (command,) = batch.commands
-            if not hasattr(command, "limit"):
+            if isinstance(command, _OF_ONE_STATEMENT):
                 return [reader.answer(command)]  # one statement sees one state by itself
             answer = reader.answer_in_memory(command)
             if answer is not None:
@@ -332,7 +349,11 @@ class SQLiteEngine(BlockingEngine):
 
     def _commit_on(self, connection: sqlite.Connection, entries: list[Entry], *, one_by_one: bool) -> None:
         looks = None if self._pool.durability == "disk" else self._pool.looks
+        since = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
+        waited = time.perf_counter() - since
+        if waited > _LONG_SECONDS:
+            logger.warning("Waited %.1f s for another process that wrote %s", waited, self.path)
         ends = False
         try:
             transaction = Transaction(connection, self.clock(), self._named)
@@ -342,17 +363,24 @@ class SQLiteEngine(BlockingEngine):
                 for entry in entries:
                     entry.outcome = entry.work(transaction)
             settled = transaction.must_settle or self._is_time_to_settle(transaction)
+            if settled:
+                logger.debug("Indexing what was written since the last time: %d changes", self._unindexed)
             transaction.finish(settled)
             connection.check_files(looks)
             ends = True
             connection.execute("COMMIT")
             self._unindexed = 0 if settled else self._unindexed + transaction.changes
             self._indexed = transaction.indexed
-            self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+            if transaction.is_in_order:
+                self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+            else:
+                self._recent.clear()
             self.space = transaction.space
             if looks is None:
                 connection.files.check_database()  # what is acknowledged is in the file that is there
             _tell(entries)
+            if self.on_commit is not None:
+                self.on_commit(len(entries))
         except BaseException as error:
             if ends and not isinstance(error, Exception) and not connection.in_transaction:
                 _tell(entries)  # an interrupt while the thread waits for the disk comes when all is written

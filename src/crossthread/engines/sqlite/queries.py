@@ -85,6 +85,66 @@ SELECT (SELECT min(namespace) FROM crossthread_items WHERE namespace >= ?1 AND n
        (SELECT max(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2)
 """
 
+# The vectors that serve: after a switch to other ones those that are staged, as long as they have not taken the place
+# of the old ones. By whether that is so.
+_SERVING = {
+    False: "vectors",
+    True: """
+    coalesce((SELECT s.vectors FROM crossthread_staged AS s WHERE s.updated_at = crossthread_items.updated_at), vectors)
+""",
+}
+
+# The same where nobody knows yet whether that is so.
+_SERVING_ANYWAY = f"CASE WHEN (SELECT phase FROM crossthread_state) = 2 THEN {_SERVING[True].strip()} ELSE vectors END"
+
+# Records
+
+_STORED = f"{_ROW}, expires_at, length, words, texts"
+
+AMONG = "SELECT count(*) FROM (SELECT 1 FROM crossthread_items WHERE namespace >= ? AND namespace < ? LIMIT ?)"
+
+
+def stored_at(*, vectors: bool) -> str:
+    """Return the query for a live item; parameters: namespace, key, now."""
+    return f"""
+SELECT {_STORED}, {_SERVING_ANYWAY if vectors else "NULL"}
+FROM crossthread_items
+WHERE namespace = ? AND key = ? AND {_LIVE}
+"""
+
+
+def stored_below(scope: str, *, newest_first: bool, vectors: bool, is_sorted: bool) -> str:
+    """Return the query for live items by time; parameters: scope, time, now, limit.
+
+    ``is_sorted``: the scope stands in the order of time, or is so large that the whole table is read along it, rather
+    than found and then sorted, which the plus makes SQLite do.
+    """
+    time = "updated_at" if is_sorted else "+updated_at"
+    return f"""
+SELECT {_STORED}, {_SERVING_ANYWAY if vectors else "NULL"}
+FROM crossthread_items
+WHERE {scope} AND {time} {"<" if newest_first else ">"} ? AND {_LIVE}
+ORDER BY {time} {"DESC" if newest_first else ""}
+LIMIT ?
+"""
+
+
+def measured(scope: str) -> str:
+    """Return the query for the numbers of each namespace with live items; parameters: scope, now."""
+    return f"""
+SELECT namespace, count(*), sum(length(CAST(value AS BLOB))), count(expires_at), max(updated_at),
+       total(length(texts))
+FROM crossthread_items
+WHERE {scope} AND {_LIVE}
+GROUP BY namespace
+"""
+
+
+def count_expired(scope: str) -> str:
+    """Return the query for the number of items whose time is over; parameters: now, scope."""
+    return f"SELECT count(*) FROM crossthread_items WHERE expires_at <= ? AND {scope}"
+
+
 # Writing items
 
 CURRENT = """
@@ -99,6 +159,12 @@ INSERT = f"INSERT INTO crossthread_items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, 
 
 # Leaves an item alone that stands at the address.
 INSERT_NEW = f"{INSERT} ON CONFLICT (namespace, key) DO NOTHING"
+
+IS_TAKEN = "SELECT EXISTS (SELECT 1 FROM crossthread_items WHERE updated_at = ?)"
+
+PENDING = """
+SELECT updated_at FROM crossthread_erased WHERE number > ? AND (words IS NOT NULL OR texts IS NOT NULL)
+"""
 
 DELETE_ITEM = "DELETE FROM crossthread_items WHERE updated_at = ?"
 
@@ -191,15 +257,6 @@ INDEXED_ITEMS = "SELECT indexed_items FROM crossthread_state"
 
 SCOPE_TIMES = "SELECT updated_at FROM crossthread_items WHERE namespace >= ? AND namespace < ?"
 
-# The vectors that serve: after a switch to other ones those that are staged, as long as they have not taken the place
-# of the old ones. By whether that is so.
-_SERVING = {
-    False: "vectors",
-    True: """
-    coalesce((SELECT s.vectors FROM crossthread_staged AS s WHERE s.updated_at = crossthread_items.updated_at), vectors)
-""",
-}
-
 VECTORS_OF = {
     settling: f"""
 SELECT updated_at, expires_at IS NOT NULL, {vectors}
@@ -209,7 +266,23 @@ WHERE updated_at IN (SELECT value FROM json_each(?))
     for settling, vectors in _SERVING.items()
 }
 
+# A time below zero, ~time, is that of an item that came in (see `restoring`); it may be gone again.
 ERASED_SINCE = "SELECT updated_at FROM crossthread_erased WHERE number > ?"
+
+# Whether the log reaches back to a number, and whether an item came in since.
+RESTORED_SINCE = """
+SELECT (SELECT min(number) FROM crossthread_erased) <= ?1 + 1,
+       EXISTS (SELECT 1 FROM crossthread_erased WHERE number > ?1 AND updated_at < 0)
+"""
+
+RESTORED_VECTORS = {
+    settling: f"""
+SELECT updated_at, expires_at IS NOT NULL, {vectors}
+FROM crossthread_items
+WHERE updated_at IN (SELECT value FROM json_each(?)) AND updated_at <= ? AND +namespace >= ? AND +namespace < ?
+"""
+    for settling, vectors in _SERVING.items()
+}
 
 # Along the order by time: what is new stands at its end. The plus keeps the index by namespace out.
 VECTORS_SINCE = {
@@ -234,7 +307,7 @@ COUNT_TEXTS = """
 SELECT (SELECT count(*) FROM crossthread_texts), (SELECT coalesce(sum(length(texts)), 0) FROM crossthread_staged)
 """
 
-COMPLETE_TO = "SELECT complete_to FROM crossthread_reembedding"
+COMPLETE_TO = "SELECT complete_to, restored FROM crossthread_reembedding"
 
 _TEXTS = """
 SELECT i.updated_at, i.namespace, i.key, i.value, i.texts, s.texts, s.vectors
@@ -294,9 +367,14 @@ SET_RUN = "UPDATE crossthread_reembedding SET run = ?, model = ?, dims = NULL, c
 
 SET_STAGED_DIMS = "UPDATE crossthread_reembedding SET dims = ?"
 
-SET_COMPLETE_TO = "UPDATE crossthread_reembedding SET complete_to = max(complete_to, ?)"
+# Only if there is no gap before, and no item has come in where somebody had looked.
+SET_COMPLETE_TO = """
+UPDATE crossthread_reembedding SET complete_to = max(complete_to, ?) WHERE complete_to >= ? AND restored = ?
+"""
 
-FORGET_COMPLETE_TO = "UPDATE crossthread_reembedding SET complete_to = -1"
+LOWER_COMPLETE_TO = "UPDATE crossthread_reembedding SET complete_to = min(complete_to, ?), restored = restored + 1"
+
+FORGET_COMPLETE_TO = "UPDATE crossthread_reembedding SET complete_to = -1, restored = restored + 1"
 
 END_RUN = "UPDATE crossthread_reembedding SET run = 0, last_run = ?, model = NULL, dims = NULL, complete_to = -1"
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from crossthread import namespaces, values
 from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.narrowing import Dialect, narrowing
-from crossthread.engines.sqlite import indexes, queries, staging
+from crossthread.engines.sqlite import indexes, queries, records, staging
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.ranking import ALWAYS, MadeFor, Ranking
 from crossthread.engines.sqlite.resident import Entry, Resident
@@ -26,8 +26,11 @@ from crossthread.operations.commands import (
     Get,
     KnownVectors,
     ListNamespaces,
+    Records,
+    RecordsAt,
     Row,
     Search,
+    Stats,
     scored_row,
 )
 from crossthread.operations.reembedding import CountTexts, ReadProgress, ReadTexts
@@ -70,6 +73,7 @@ class Reader:
         made_for: MadeFor = MadeFor(0, None),  # noqa: B008 - it never changes
     ) -> None:
         self.connection = connection
+        self.now = now
         self.horizon = now if omit_expired else ALWAYS
         self.dialect = dialect
         self.limits = limits
@@ -97,6 +101,12 @@ class Reader:
                 return staging.count_texts(self.connection, command)
             case ReadTexts():
                 return staging.read_texts(self.connection, command)
+            case Records():
+                return records.records(self.connection, command, self.horizon)
+            case RecordsAt():
+                return records.records_at(self.connection, command, self.horizon)
+            case Stats():
+                return records.stats(self.connection, command, self.horizon, self.now)
             case _:
                 raise AssertionError(f"not a read: {command!r}")
 

@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crossthread import namespaces
 from crossthread.engines.sqlite import queries
 from crossthread.engines.sqlite.limits import Limits
 from crossthread.engines.sqlite.state import State, Version
 from crossthread.search import scan, signs
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.sqlite")
 
 _ROWS_AT_ONCE = 8192
 _ROW_BYTES = 800  # of a row without its value
@@ -220,8 +219,8 @@ class _Loader:
         while items := cursor.fetchmany(_ROWS_AT_ONCE):
             before, read = read, read + len(items)
             if read // _LOGGED_ITEMS > before // _LOGGED_ITEMS:
-                shown = namespaces.from_text(self.prefix)
-                logger.info("Reading vectors below %s: %s of %s items", shown, f"{read:,}", f"{total:,}")
+                where = "below a namespace" if self.prefix else "of the whole store"
+                logger.info("Reading the vectors %s: %s of %s items", where, f"{read:,}", f"{total:,}")
             if total <= self.limits.listed_items:
                 listed += [item[0] for item in items]
             expires = expires or any(item[1] for item in items)
@@ -241,6 +240,11 @@ class _Loader:
         return self._follow_list(entry, entry.listed)
 
     def _follow_list(self, entry: Entry, listed: frozenset[int]) -> Entry | None:
+        if self.state.erasures != entry.version.erasures:
+            since = (entry.version.erasures,)
+            reaches_back, restored = self.connection.execute(queries.RESTORED_SINCE, since).fetchone()
+            if restored or not reaches_back:  # the same time may be that of another item now
+                return None
         times = [time for (time,) in self.connection.execute(queries.SCOPE_TIMES, self._bounds)]
         if len(times) > self.limits.listed_items:
             return None
@@ -265,6 +269,7 @@ class _Loader:
     def _follow_log(self, entry: Entry) -> Entry | None:
         vectors = entry.vectors
         count = self.state.erasures - entry.version.erasures
+        found: list[tuple[int]] = []
         if count:
             found = self.connection.execute(queries.ERASED_SINCE, (entry.version.erasures,)).fetchall()
             if len(found) < count:  # the log does not reach back so far
@@ -273,9 +278,16 @@ class _Loader:
             if vectors.hidden is not None and len(vectors.hidden) > len(vectors.ids) / 4:
                 return None
         expires = entry.expires
-        cursor = self.connection.execute(
-            queries.VECTORS_SINCE[self.state.is_settling], (entry.version.latest, *self._bounds)
-        )
+        restored = [~time for (time,) in found if time < 0]
+        settling = self.state.is_settling
+        if restored:
+            if np.isin(np.array(restored, dtype=np.int64), vectors.ids).any():
+                return None  # a time that is there already, and hidden
+            parameters = (json.dumps(restored), entry.version.latest, *self._bounds)
+            items = self.connection.execute(queries.RESTORED_VECTORS[settling], parameters).fetchall()
+            expires = expires or any(item[1] for item in items)
+            vectors = self._with(vectors, items)
+        cursor = self.connection.execute(queries.VECTORS_SINCE[settling], (entry.version.latest, *self._bounds))
         while items := cursor.fetchmany(_ROWS_AT_ONCE):
             expires = expires or any(item[1] for item in items)
             vectors = self._with(vectors, items)

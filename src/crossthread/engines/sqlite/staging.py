@@ -48,9 +48,10 @@ def count_texts(connection: sqlite3.Connection, command: CountTexts) -> tuple[in
 
 def read_texts(connection: sqlite3.Connection, command: ReadTexts) -> TextPage:
     """Return a page of items that have texts."""
+    complete_to, restored = connection.execute(queries.COMPLETE_TO).fetchone()
     after = command.after
     if after is None:
-        after = connection.execute(queries.COMPLETE_TO).fetchone()[0] if command.unstaged else -1
+        after = complete_to if command.unstaged else -1
     items: list[IndexedItem] = []
     staged: dict[bytes, bytes] = {}
     characters = 0
@@ -68,7 +69,8 @@ def read_texts(connection: sqlite3.Connection, command: ReadTexts) -> TextPage:
         found = connection.execute(queries.STAGED_TEXT, (hash_,)).fetchone()
         if found is not None:
             staged[hash_] = _by_hash(*found)[hash_]
-    return TextPage(items, staged, None if is_last else items[-1].place)
+    span = (after, items[-1].place, restored) if items else None
+    return TextPage(items, staged, None if is_last else items[-1].place, span)
 
 
 def _by_hash(texts: bytes, vectors: bytes) -> dict[bytes, bytes]:
@@ -102,8 +104,9 @@ class Staging:
                 self._connection.execute(queries.SET_STAGED_DIMS, (dims,))
                 progress = progress._replace(dims=dims)
             self._stage_item(item)
-        if command.complete_to is not None:
-            self._connection.execute(queries.SET_COMPLETE_TO, (command.complete_to,))
+        if command.complete is not None:
+            first, last, restored = command.complete
+            self._connection.execute(queries.SET_COMPLETE_TO, (last, first, restored))
 
     def _stage_item(self, item: StagedItem) -> None:
         row = self._connection.execute(queries.STAGED_OF, (item.place,)).fetchone()
@@ -117,6 +120,10 @@ class Staging:
                 found = _by_hash(own_texts, own_vectors) | found
             hashes, vectors = _in_order(texts, found)
         self._connection.execute(queries.PUT_STAGED, (item.place, hashes, vectors))
+
+    def restored(self, times: Iterable[int]) -> None:
+        """Take note of items that came in with times of their own, which may be such as were looked at already."""
+        self._connection.execute(queries.LOWER_COMPLETE_TO, (min(times) - 1,))
 
     def hand_on(self, old: int, new: int, texts: bytes) -> None:
         """Give an item that was written anew what is staged of the texts that it still has: that is paid for."""

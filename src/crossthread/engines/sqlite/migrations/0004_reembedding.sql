@@ -14,11 +14,12 @@ CREATE TABLE crossthread_reembedding (
     run INTEGER NOT NULL,            -- its number; 0: there is none
     last_run INTEGER NOT NULL,       -- the number of the run that made the vectors that serve
     complete_to INTEGER NOT NULL,    -- items up to this updated_at have all their staged vectors
+    restored INTEGER NOT NULL,       -- how often items came in with earlier times, so that complete_to went back
     model TEXT,                      -- the model of the staged vectors, where it is known
     dims INTEGER                     -- their dimensions, once there was one
 );
 
-INSERT INTO crossthread_reembedding (id, run, last_run, complete_to) VALUES (1, 0, 0, -1);
+INSERT INTO crossthread_reembedding (id, run, last_run, complete_to, restored) VALUES (1, 0, 0, -1, 0);
 
 -- A row per item that has staged vectors, for all of its texts or some.
 CREATE TABLE crossthread_staged (
