@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph.store.base import InvalidNamespaceError
 
+    from crossthread.batch import ExplainedItem
     from crossthread.errors import (
         ConfigurationError,
         CrossthreadError,
@@ -63,6 +64,7 @@ __all__ = [
     "CrossthreadError",
     "EmbeddingError",
     "EmbeddingTimeoutError",
+    "ExplainedItem",
     "Forgotten",
     "IndexConfig",
     "IndexMismatchError",
@@ -103,6 +105,7 @@ __all__ = [
 
 _HOMES = {
     "Collection": "crossthread.typed.collection",
+    "ExplainedItem": "crossthread.batch",
     "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
     "Indexed": "crossthread.typed.indexed",
