@@ -39,7 +39,7 @@ class DurableSaver(SharedSaver, SqliteSaver):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, serde: SerializerProtocol | None = None) -> None:
-        self._shared = SharedConnection(Path(os.path.abspath(path)))
+        self._shared = SharedConnection(Path(path).absolute())
         try:
             super().__init__(self._shared.connection(), serde=serde)
             if not self._shared.read_only:
