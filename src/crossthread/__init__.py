@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         CrossthreadError,
         EmbeddingError,
         EmbeddingTimeoutError,
+        ImportLineError,
+        IncompleteCopyError,
         IndexMismatchError,
         InjectionError,
         InvalidArgumentError,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.moving.exporting import aexport_lines, export_lines
+    from crossthread.moving.importing import BadLine, Imported, aimport_lines, import_lines
     from crossthread.records import NamespaceStats, Record, StoreStats
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
@@ -59,6 +63,7 @@ __version__ = "0.1.0"
 logging.getLogger("crossthread").addHandler(logging.NullHandler())
 
 __all__ = [
+    "BadLine",
     "Collection",
     "ConfigurationError",
     "CrossthreadError",
@@ -66,6 +71,9 @@ __all__ = [
     "EmbeddingTimeoutError",
     "ExplainedItem",
     "Forgotten",
+    "ImportLineError",
+    "Imported",
+    "IncompleteCopyError",
     "IndexConfig",
     "IndexMismatchError",
     "Indexed",
@@ -101,9 +109,19 @@ __all__ = [
     "TypedItem",
     "UnsupportedError",
     "Verification",
+    "aexport_lines",
+    "aimport_lines",
+    "export_lines",
+    "import_lines",
 ]
 
 _HOMES = {
+    "BadLine": "crossthread.moving.importing",
+    "Imported": "crossthread.moving.importing",
+    "aexport_lines": "crossthread.moving.exporting",
+    "aimport_lines": "crossthread.moving.importing",
+    "export_lines": "crossthread.moving.exporting",
+    "import_lines": "crossthread.moving.importing",
     "Collection": "crossthread.typed.collection",
     "ExplainedItem": "crossthread.batch",
     "Forgotten": "crossthread.forgetting",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import crossthread
-from crossthread.cli import editing, erasing, items, keeping, listing, searching, threads
+from crossthread.cli import editing, erasing, inspecting, items, keeping, listing, searching, threads
 from crossthread.cli.places import StoreCommand
 
 _LOOK, _CHANGE, _MOVE, _TEND, _MORE = "Look", "Change", "Move", "Look after", "More"
@@ -61,6 +61,9 @@ _add(erasing.forget, _CHANGE)
 _add(keeping.verify, _TEND)
 _add(erasing.sweep, _TEND)
 _add(keeping.backup, _MOVE)
+
+
+_add(inspecting.ui, _MORE)
 
 
 @app.command("demo", rich_help_panel=_MORE)

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from langgraph.checkpoint.memory import InMemorySaver
 
+from crossthread.checkpointing.opening import find_checkpointer
 from crossthread.cli.options import Indexing
 from crossthread.cli.output import note, warn
 from crossthread.cli.running import MISSING, WRONG, CommandError
@@ -92,7 +93,7 @@ def open_for_search(url: str, wanted: Indexing, mode: Mode | None) -> tuple[Memo
     if known.language is not None:
         index.setdefault("language", known.language)
     mode = mode or ("hybrid" if "embed" in index else "keyword")
-    return MemoryStore(_existing(url), index=_loaded({**index, "mode": mode})), mode
+    return MemoryStore(_existing(url), index=loaded({**index, "mode": mode})), mode
 
 
 def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool = True) -> MemoryStore:
@@ -117,7 +118,7 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
         engine = _existing(url, tables=("crossthread_state", "checkpoints"), may_be_empty=True)
     if is_new:
         index = wanted.settings() if indexed else None
-        store = MemoryStore(engine, index=None if index is None else _loaded(index))
+        store = MemoryStore(engine, index=None if index is None else loaded(index))
         note(f"{path} is a new store.")
         return store
     store = MemoryStore(engine)
@@ -129,7 +130,7 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
     if index is None:
         return store
     store.close()
-    return MemoryStore(engine_for(url), index=_loaded(index))
+    return MemoryStore(engine_for(url), index=loaded(index))
 
 
 def _index_for_writing(known: Recorded, wanted: Indexing, place: str) -> dict[str, Any] | None:
@@ -198,15 +199,20 @@ def open_threads(url: str, closing: ExitStack) -> Threads:
         CommandError: There is no such file.
         StoreError: It cannot be opened.
     """
-    from crossthread.checkpointing.opening import open_checkpointer
-
-    engine = _existing(url, tables=("checkpoints", "crossthread_state"))
-    path: Path | None = getattr(engine, "path", None)
-    if path is not None and path.is_file() and "checkpoints" not in tables_in(path):
+    saver: Any = find_checkpointer(_existing(url, tables=("checkpoints", "crossthread_state")))
+    if saver is None:
         return Threads(InMemorySaver())
-    saver: Any = open_checkpointer(engine)
     closing.callback(saver.close)
     return Threads(saver)
+
+
+def check_there(url: str) -> None:
+    """Refuse a place where there is nothing to look at.
+
+    Raises:
+        CommandError: There is none, or it is another program's.
+    """
+    _existing(url, tables=("crossthread_state", "checkpoints")).close()
 
 
 def _existing(url: str, *, tables: Sequence[str] = ("crossthread_state",), may_be_empty: bool = False) -> Engine:
@@ -248,7 +254,8 @@ def _no_memory(url: str) -> str:
 # Embedders
 
 
-def _loaded(index: dict[str, Any]) -> Any:
+def loaded(index: dict[str, Any]) -> Any:
+    """Return an ``index=`` with what makes vectors in place of its name."""
     if "embed" in index:
         index = {**index, "embed": embedder(index["embed"])}
     return index
