@@ -19,7 +19,7 @@ class Unreliable(HashEmbeddings):
 
     is_away = True
 
-    def embed_documents(self, texts):
+    def embed_documents(self, texts):  # noqa: D102
         if self.is_away and len(self.calls) == 2:
             raise ConnectionError("the provider is away")
         return super().embed_documents(texts)
