@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph.store.base import InvalidNamespaceError
 
+    from crossthread.batch import ExplainedItem
     from crossthread.errors import (
         ConfigurationError,
         CrossthreadError,
@@ -71,6 +72,7 @@ __all__ = [
     "CrossthreadError",
     "EmbeddingError",
     "EmbeddingTimeoutError",
+    "ExplainedItem",
     "Forgotten",
     "ImportLineError",
     "Imported",
@@ -130,6 +132,7 @@ _HOMES = {
     "export_lines": "crossthread.moving.exporting",
     "import_lines": "crossthread.moving.importing",
     "Collection": "crossthread.typed.collection",
+    "ExplainedItem": "crossthread.batch",
     "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
     "Indexed": "crossthread.typed.indexed",

@@ -26,7 +26,7 @@ from crossthread.embedding.extract import texts_of
 from crossthread.engines.base import Engine
 from crossthread.engines.registry import engine_for
 from crossthread.engines.sqlite.peeking import tables as tables_in
-from crossthread.errors import ConfigurationError
+from crossthread.errors import ConfigurationError, StoreError
 from crossthread.settings import Mode
 from crossthread.store import MemoryStore
 from crossthread.threads.threads import Threads
@@ -131,6 +131,63 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
         return store
     store.close()
     return MemoryStore(engine_for(url), index=loaded(index))
+
+
+def open_for_import(url: str, wanted: Indexing, *, brings_vectors: bool) -> MemoryStore:
+    """Open a store, or make it, so that what is imported is found as it was where it comes from.
+
+    Args:
+        url: The store.
+        wanted: The options.
+        brings_vectors: Whether what is imported has vectors, so that no model is needed.
+
+    Raises:
+        CommandError: The store has vectors, and what is imported would have none.
+        StoreError: It cannot be opened.
+    """
+    if not is_there(url):
+        engine = engine_for(_no_memory(url))
+        store = MemoryStore(engine, index=loaded(wanted.settings()) or None)
+        if getattr(engine, "path", None) is not None:
+            note(f"{store.place} is a new store.")
+        return store
+    with open_store(url) as store:
+        known, place = recorded(store), store.place
+    if brings_vectors or not known.dims:
+        index = wanted.settings()
+        if index and known.language is not None:
+            index.setdefault("language", known.language)
+        return MemoryStore(url, index=loaded(index) or None)
+    try:
+        return MemoryStore(url, index=loaded(_index_for_writing(known, wanted, place) or {}) or None)
+    except CommandError as error:
+        raise CommandError(
+            f"{_about(known, place)}, and the lines bring none, so that meaning would not find what is imported",
+            hint=f"{_which(known)}; or export with --vectors",
+            code=WRONG,
+        ) from error
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a store with something in it.
+
+    Raises:
+        CommandError: There is something else.
+        StoreError: It cannot be opened.
+    """
+    path: Path | None = getattr(engine_for(_no_memory(url)), "path", None)
+    if path is not None:
+        if not path.exists():
+            return False
+        if path.is_file() and not tables_in(path):
+            return False
+    try:
+        with open_store(url) as store:
+            return store.count() > 0
+    except StoreError:
+        if path is not None:
+            raise
+        return False  # a server without the schema, or one that cannot be reached: opening it tells
 
 
 def _index_for_writing(known: Recorded, wanted: Indexing, place: str) -> dict[str, Any] | None:
