@@ -34,6 +34,7 @@ LAYERS = [
     "engines.postgres.distribute",
     "reranking turns batch records calls update reembedding reembeds sweeper store",
     "moving.items moving.lines moving.restoring moving.exporting moving.importing",
+    "moving.foreign moving.copying",
     "telemetry.operations telemetry.recorder telemetry.store telemetry",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
