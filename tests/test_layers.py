@@ -32,6 +32,7 @@ LAYERS = [
     "engines.postgres.engine",
     "engines.postgres.distribute",
     "reranking turns batch records calls update sweeper store",
+    "moving.items moving.lines moving.restoring moving.exporting moving.importing",
     "telemetry.operations telemetry.recorder telemetry.store telemetry",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",

@@ -19,7 +19,7 @@ from crossthread._clock import to_datetime
 from crossthread._program import Program
 from crossthread._text import escape, unescape
 from crossthread.namespaces import from_text, to_text
-from crossthread.operations.commands import WRITES, Answer, Batch, Get, KnownVectors, Parts, Put, Row, Search
+from crossthread.operations.commands import WRITES, Answer, Batch, Get, KnownVectors, Parts, Put, Restore, Row, Search
 from crossthread.operations.plan import Plan, Planner, RerankedPage
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
@@ -68,7 +68,7 @@ def run_batch(
     """
     plan = yield from _planned(list(ops), index)
     if plan.texts or plan.queries:
-        yield from _embed(plan, dims)
+        yield from embed_plan(plan, dims)
     if not plan.commands:
         return [None] * len(plan.answers)
     reads = len(plan.commands)
@@ -172,16 +172,16 @@ def _much(answers: list[Answer]) -> bool:
     return characters > _LIGHT_CHARACTERS
 
 
-def _embed(plan: Plan, dims: int | None) -> Program[None]:
+def embed_plan(plan: Plan, dims: int | None) -> Program[None]:
     """Give the plan's puts and searches their vectors; asks the embedder once, for texts the store does not know."""
     hashes = {
         text: hash_
         for position, texts in plan.texts.items()
-        for text, hash_ in zip(texts, cast(Put, plan.commands[position]).hashes, strict=True)
+        for text, hash_ in zip(texts, cast(Put | Restore, plan.commands[position]).hashes, strict=True)
     }
     known: dict[bytes, bytes] = {}
     if hashes:
-        places = dict.fromkeys(cast(Put, plan.commands[position]).namespace for position in plan.texts)
+        places = dict.fromkeys(cast(Put | Restore, plan.commands[position]).namespace for position in plan.texts)
         (known,) = yield Batch((KnownVectors(tuple(hashes.values()), tuple(places)),))
     vectors = {text: from_bytes(known[h]) for text, h in hashes.items() if h in known}
     if vectors and dims is None:
@@ -216,8 +216,8 @@ def _give_vectors(plan: Plan, positions: Iterable[int], vectors: dict[str, Vecto
     for position in positions:
         own = [vectors[text] for text in plan.texts[position]]
         stacked = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
-        put = cast(Put, plan.commands[position])
-        plan.commands[position] = Put(*put[:4], stacked, *put[5:])  # _replace takes three times as long
+        put = cast(Put | Restore, plan.commands[position])
+        plan.commands[position] = type(put)(*put[:4], stacked, *put[5:])  # _replace takes three times as long
 
 
 def _units(raw: Any, expected: int, dims: int | None) -> Program[Vectors]:

@@ -17,6 +17,7 @@ def test_looking_creates_nothing(ct, url, tmp_path):
     for arguments in (["ls"], ["search"], ["stats"], ["rm", "a", "b", "--yes"]):
         told = ct(arguments[0], url, *arguments[1:], code=1)
         assert "schema" in told
+    assert ct("threads", "list", url) == ""
     schemas = run_sql("SELECT count(*) FROM pg_namespace WHERE nspname = %s", schema_for(tmp_path))
     assert schemas == [(0,)]
 

@@ -18,7 +18,7 @@ from crossthread.ui.inspected import Inspected
 from crossthread.ui.pages import link, page
 from crossthread.ui.security import Guard, Session
 
-logger = logging.getLogger("crossthread")
+logger = logging.getLogger("crossthread.ui")
 
 
 def create_app(inspected: Inspected, session: Session, hosts: frozenset[str]) -> Starlette:

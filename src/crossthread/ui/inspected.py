@@ -129,13 +129,12 @@ def open_inspected(
         ConfigurationError: The url or index cannot be used.
         StoreError: There is nothing, or it cannot be opened.
     """
-    _refuse_nothing(engine_for(url))
     with ExitStack() as opening:
-        store = opening.enter_context(MemoryStore(url))
+        store = opening.enter_context(MemoryStore(_engine(url)))
         fitting = _fitting(store, index)
         if fitting is not None:
             store.close()
-            store = opening.enter_context(MemoryStore(url, index=fitting))
+            store = opening.enter_context(MemoryStore(_engine(url), index=fitting))
         saver: Any = find_checkpointer(url)
         if saver is not None:
             opening.callback(saver.close)
@@ -162,7 +161,9 @@ def _fitting(store: MemoryStore, index: IndexConfig | None) -> IndexConfig | Non
     return {"language": stats.language}
 
 
-def _refuse_nothing(engine: Engine) -> None:
+def _engine(url: str | os.PathLike[str]) -> Engine:
+    """Return the engine of a place that is there, which creates nothing."""
+    engine = engine_for(url)
     if isinstance(engine, MemoryEngine):
         raise ConfigurationError(
             "A store in the memory of a process is seen by that process only; give a path or a URL."
@@ -170,3 +171,5 @@ def _refuse_nothing(engine: Engine) -> None:
     path = getattr(engine, "path", None)
     if isinstance(path, Path) and not path.exists():
         raise StoreUnavailableError(f"There is no file {path}; the inspector shows a store that is there.")
+    engine.sets_up_itself = False
+    return engine

@@ -73,7 +73,7 @@ def show_picture(request: Request) -> Response:
             round(float(y), 1),
             colours[group],
             shown.plain(shown.summary(record.value)[0] or record.key, 200),
-            shown.plain(f"{'.'.join(record.namespace)}  {record.key}  {group}", 160),
+            shown.plain(f"{'.'.join(record.namespace)} · {record.key} · {group}", 160),
             link("/item", ns=record.namespace, key=record.key),
         )
         for record, (x, y), group in zip(drawn, places, groups[by], strict=True)

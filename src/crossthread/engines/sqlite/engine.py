@@ -366,7 +366,10 @@ class SQLiteEngine(BlockingEngine):
             connection.execute("COMMIT")
             self._unindexed = 0 if settled else self._unindexed + transaction.changes
             self._indexed = transaction.indexed
-            self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+            if transaction.is_in_order:
+                self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+            else:
+                self._recent.clear()
             self.space = transaction.space
             if looks is None:
                 connection.files.check_database()  # what is acknowledged is in the file that is there

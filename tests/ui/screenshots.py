@@ -1,6 +1,6 @@
 """Makes the pictures of the inspector in docs/images: a store of made-up people, a real Chromium, light and dark.
 
-    pip install -e '.[dev]' && python docs/screenshots.py
+    pip install -e '.[dev]' && python tests/ui/screenshots.py
 
 The store is the same every time, and so are the pictures, up to dates and the fonts of the machine. Needs the
 command chromium (or google-chrome).
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from langgraph.func import entrypoint
 from langgraph.store.base import PutOp
@@ -27,7 +28,7 @@ from crossthread.testing import ManualClock
 from crossthread.ui.inspected import open_inspected
 from crossthread.ui.server import serving
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NOW = datetime.now(UTC)
 INDEX = {"embed": "local", "mode": "hybrid", "fields": ["text"]}
 
@@ -131,7 +132,7 @@ def talk(path: Path) -> None:
         for person, thread, messages in (
             ("bashir", "bashir-lunch", ["Where shall we have lunch?"]),
             ("chioma", "chioma-trip", ["Which bag shall I take?", "And the seat?"]),
-            ("ada", "ada-monday", ["What can I cook tonight?", "Anything I must leave out?", "And for dessert?"]),
+            ("ada", "ada-monday", ["What can I cook tonight?", "Am I allergic to something?", "And for dessert?"]),
         ):
             for message in messages:
                 chat.invoke(message, {"configurable": {"thread_id": thread, "user_id": person}})
@@ -147,23 +148,35 @@ def shown(path: Path) -> Iterator[str]:
     inspected.close()
 
 
-def shots(page: Page, origin: str) -> Iterator[tuple[str, int, int]]:
-    """Open one page after the other; yields the name of the picture, and how large it is to be."""
-    page.goto(f"{origin}/items?ns=memories.ada")
-    yield "items", 1280, 800
-    page.goto(f"{origin}/items?ns=memories&q=what+can+she+cook+without+peanuts&mode=hybrid")
-    yield "search", 1280, 800
-    page.goto(f"{origin}/item?ns=memories.ada&key=food-04")
-    yield "item", 1280, 620
-    page.goto(f"{origin}/picture?ns=memories&by=kind")
-    page.locator('a[aria-label^="Cooks Thai"]').first.focus()
-    yield "picture", 1280, 860
-    page.goto(f"{origin}/thread?id=ada-monday")
-    yield "thread", 1280, 800
-    page.goto(f"{origin}/forget?ns=memories.ada")
-    yield "forget", 1280, 560
-    page.goto(f"{origin}/items?ns=memories.ada")
-    yield "narrow", 375, 760
+class Shot(NamedTuple):
+    """A picture: its name, where it is taken, how large it is, and in which schemes."""
+
+    name: str
+    path: str
+    size: tuple[int, int]
+    schemes: tuple[str, ...] = ("light", "dark")
+    focus: str | None = None
+
+
+SHOTS = [
+    Shot("search", "/items?ns=memories&q=what+can+she+cook+without+peanuts&mode=hybrid", (1280, 800)),
+    Shot("item", "/item?ns=memories.ada&key=food-04", (1280, 590), ("light",)),
+    Shot("picture", "/picture?ns=memories&by=kind", (1280, 790), ("light",), focus='a[aria-label^="Cooks Thai"]'),
+    Shot("thread", "/thread?id=ada-monday", (1280, 760), ("dark",)),
+    Shot("forget", "/forget?ns=memories.ada", (1280, 500), ("light",)),
+    Shot("narrow", "/items?ns=memories.ada", (375, 760), ("dark",)),
+]
+
+
+def take(page: Page, origin: str, shot: Shot, target: Path) -> None:
+    """Take a picture."""
+    page.set_viewport_size({"width": shot.size[0], "height": shot.size[1]})
+    page.goto(f"{origin}{shot.path}")
+    if shot.focus is not None:
+        page.locator(shot.focus).first.focus()
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=target)
+    print(f"{target.name}: {target.stat().st_size // 1000} kB")
 
 
 def main() -> None:
@@ -183,14 +196,11 @@ def main() -> None:
                 page = browser.new_page(color_scheme=scheme)
                 page.goto(address)
                 page.wait_for_url("**/items")
-                for name, width, height in shots(page, address.split("/enter")[0]):
-                    page.set_viewport_size({"width": width, "height": height})
-                    if width < 400:
-                        page.reload()  # as it begins on a narrow screen
-                    page.wait_for_load_state("networkidle")
-                    target = options.out / f"inspector-{name}-{scheme}.png"
-                    page.screenshot(path=target)
-                    print(f"{target.name}: {target.stat().st_size // 1000} kB")
+                for shot in SHOTS:
+                    if scheme in shot.schemes:
+                        take(
+                            page, address.split("/enter")[0], shot, options.out / f"inspector-{shot.name}-{scheme}.png"
+                        )
                 page.close()
         browser.close()
 
