@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph.store.base import InvalidNamespaceError
 
+    from crossthread.batch import ExplainedItem
     from crossthread.errors import (
         ConfigurationError,
         CrossthreadError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.moving.copying import BadItem, Copied, acopy_store, copy_store
     from crossthread.moving.exporting import aexport_lines, export_lines
     from crossthread.moving.importing import BadLine, Imported, aimport_lines, import_lines
     from crossthread.records import NamespaceStats, Record, StoreStats
@@ -62,12 +64,15 @@ __version__ = "0.1.0"
 logging.getLogger("crossthread").addHandler(logging.NullHandler())
 
 __all__ = [
+    "BadItem",
     "BadLine",
     "Collection",
     "ConfigurationError",
+    "Copied",
     "CrossthreadError",
     "EmbeddingError",
     "EmbeddingTimeoutError",
+    "ExplainedItem",
     "Forgotten",
     "ImportLineError",
     "Imported",
@@ -107,13 +112,19 @@ __all__ = [
     "TypedItem",
     "UnsupportedError",
     "Verification",
+    "acopy_store",
     "aexport_lines",
     "aimport_lines",
+    "copy_store",
     "export_lines",
     "import_lines",
 ]
 
 _HOMES = {
+    "BadItem": "crossthread.moving.copying",
+    "Copied": "crossthread.moving.copying",
+    "acopy_store": "crossthread.moving.copying",
+    "copy_store": "crossthread.moving.copying",
     "BadLine": "crossthread.moving.importing",
     "Imported": "crossthread.moving.importing",
     "aexport_lines": "crossthread.moving.exporting",
@@ -121,6 +132,7 @@ _HOMES = {
     "export_lines": "crossthread.moving.exporting",
     "import_lines": "crossthread.moving.importing",
     "Collection": "crossthread.typed.collection",
+    "ExplainedItem": "crossthread.batch",
     "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
     "Indexed": "crossthread.typed.indexed",
