@@ -27,7 +27,7 @@ from crossthread.testing import HashEmbeddings
 from servers import at_once, store_url
 
 ADA, BOB = ("memories", "ada"), ("memories", "bob")
-PLACES = ["memory", "sqlite"]
+PLACES = ["memory", "sqlite", "postgres"]
 WORDS = ["green tea", "old trains", "red roses", "winter", "Bob likes tea", "roses in winter", "trains"]
 
 
