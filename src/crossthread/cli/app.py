@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import crossthread
-from crossthread.cli import editing, erasing, inspecting, items, keeping, listing, moving, searching, threads
+from crossthread.cli import copying, editing, erasing, inspecting, items, keeping, listing, moving, searching, threads
 from crossthread.cli.places import CountingCommand, StoreCommand
 
 _LOOK, _CHANGE, _MOVE, _TEND, _MORE = "Look", "Change", "Move", "Look after", "More"
@@ -62,6 +62,7 @@ _add(keeping.verify, _TEND)
 _add(erasing.sweep, _TEND)
 _add(moving.export, _MOVE)
 _add(moving.import_, _MOVE, "import", CountingCommand)
+_add(copying.copy, _MOVE)
 _add(keeping.backup, _MOVE)
 
 
