@@ -13,7 +13,7 @@ from crossthread.errors import CrossthreadError
 
 COMMANDS = (
     *("ls", "get", "search", "stats", "threads", "put", "edit", "rm", "forget", "export", "import", "copy", "backup"),
-    *("verify", "sweep", "ui"),
+    *("verify", "sweep", "reembed", "ui"),
 )
 _MISSING = "this needs the command line's packages: pip install 'crossthread[cli]'"
 
