@@ -171,8 +171,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bi
      AS p (namespace, subspace, key, value, created_at, updated_at, minutes, expires_at, address, texts, has_words)
 ON CONFLICT (namespace, subspace, key) DO UPDATE SET
     value = EXCLUDED.value, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
-    ttl_minutes = EXCLUDED.ttl_minutes, expires_at = EXCLUDED.expires_at,
-    texts = EXCLUDED.texts, has_words = EXCLUDED.has_words
+    ttl_minutes = EXCLUDED.ttl_minutes, expires_at = EXCLUDED.expires_at, texts = EXCLUDED.texts,
+    has_words = EXCLUDED.has_words
 {condition}RETURNING i.namespace, i.subspace, i.key
 """
             for condition in ("", "WHERE i.updated_at <= EXCLUDED.updated_at\n")

@@ -148,7 +148,7 @@ def restore(connection: Connection, statements: Statements, commands: Sequence[R
 
 def _restored_row(place: Address, command: Restore, has_vectors: bool) -> tuple[Any, ...]:
     times = command.created_at, command.updated_at, command.ttl_minutes, command.expires_at
-    texts = len(command.vectors) if has_vectors and command.vectors is not None else 0
+    texts = len(command.hashes) if has_vectors and command.vectors is not None else 0
     return (*place[:3], command.value, *times, place.full, texts, command.words is not None)
 
 
