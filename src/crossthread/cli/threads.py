@@ -190,7 +190,13 @@ def _show_step(out: Output, step: Any) -> None:
         lines = value if isinstance(value, list) and value else [value]
         for number, line in enumerate(lines):
             label = f"  {plain(str(name))}: " if number == 0 else " " * (len(plain(str(name))) + 4)
-            out.parts((label, "cyan"), (line if isinstance(line, str) else as_json(line), ""))
+            out.parts((label, "cyan"), (_said(line), ""))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict) and value.keys() == {"role", "content"} and isinstance(value["content"], str):
+        return f"{value['role']}: {value['content']}"
+    return value if isinstance(value, str) else as_json(value)
 
 
 def readable(value: Any) -> Any:
