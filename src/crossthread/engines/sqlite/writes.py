@@ -338,7 +338,7 @@ class Transaction:
         times: list[int] = []
         for time in wanted:
             free = max(time, times[-1] + 1) if times else time
-            while self.connection.execute(queries.IS_TAKEN, (free,)).fetchone()[0]:
+            while free <= self.last_write and self.connection.execute(queries.IS_TAKEN, (free,)).fetchone()[0]:
                 free += 1
             times.append(free)
         return times
