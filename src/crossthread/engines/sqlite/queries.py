@@ -145,6 +145,8 @@ _COLUMNS = "updated_at, namespace, key, value, created_at, ttl_minutes, expires_
 
 INSERT = f"INSERT INTO crossthread_items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
+WRITTEN_SINCE = "SELECT updated_at FROM crossthread_items WHERE updated_at >= ?"
+
 # Leaves an item alone that stands at the address.
 INSERT_NEW = f"{INSERT} ON CONFLICT (namespace, key) DO NOTHING"
 
@@ -206,17 +208,18 @@ SET_INDEXED_ERASURES = "UPDATE crossthread_state SET indexed_erasures = ?"
 
 # Texts that are embedded already
 
-# With the latest write of all, in one row; many writers wait for each other's statements.
+# With the latest write of all, in one row: many writers wait for each other's statements.
+HAS_TEXT = """
+SELECT max(updated_at), (SELECT 1 FROM crossthread_texts WHERE hash = ? LIMIT 1)
+FROM crossthread_items
+"""
+
 KNOWN_VECTOR = """
-SELECT (SELECT max(updated_at) FROM crossthread_items), i.texts, i.vectors
-FROM (SELECT 1)
-LEFT JOIN (
-    SELECT i.texts, i.vectors
-    FROM crossthread_texts AS t
-    JOIN crossthread_items AS i ON i.updated_at = t.updated_at
-    WHERE t.hash = ?
-    LIMIT 1
-) AS i
+SELECT i.texts, i.vectors
+FROM crossthread_texts AS t
+JOIN crossthread_items AS i ON i.updated_at = t.updated_at
+WHERE t.hash = ?
+LIMIT 1
 """
 
 TEXTS_OF = "SELECT texts, vectors FROM crossthread_items WHERE updated_at = ? AND texts IS NOT NULL"

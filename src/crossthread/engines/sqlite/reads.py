@@ -129,14 +129,21 @@ class Reader:
         """Return the vectors of texts that are embedded already."""
         known: dict[bytes, bytes] = {}
         for hash_ in hashes if len(hashes) <= _FEW_TEXTS else self._present(hashes):
-            latest, texts, vectors = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
-            if texts is None and self.recent is not None:
-                texts, vectors = self._recent_vector(hash_, latest)
+            texts, vectors = self._known_vector(hash_)
             if texts is not None:
                 size = len(vectors) * HASH_BYTES // len(texts)
                 position = indexes.split(texts).index(hash_)
                 known[hash_] = vectors[position * size : (position + 1) * size]
         return known
+
+    def _known_vector(self, hash_: bytes) -> tuple[Any, Any]:
+        """Return the texts and vectors of an item that has a text; most texts are new, and nobody has them."""
+        latest, is_indexed = self.connection.execute(queries.HAS_TEXT, (hash_,)).fetchone()
+        if is_indexed:
+            found: tuple[Any, Any] | None = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
+            if found is not None and found[0] is not None:
+                return found
+        return (None, None) if self.recent is None else self._recent_vector(hash_, latest)
 
     def _present(self, hashes: tuple[bytes, ...]) -> list[bytes]:
         """Return those texts that some item may have: most of a large batch are new, and need no look at the items."""
