@@ -32,6 +32,7 @@ LAYERS = [
     "engines.postgres.engine",
     "engines.postgres.distribute",
     "reranking turns batch records calls update sweeper store",
+    "moving.items moving.lines moving.restoring moving.exporting moving.importing",
     "telemetry.operations telemetry.recorder telemetry.store telemetry",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",
@@ -41,7 +42,9 @@ LAYERS = [
     "forgetting",
     "agents.memories agents.tools agents.middleware",
     "workflow.caching workflow.scoping workflow.injection workflow.decorators memory deploy",
-    "testing cli __main__",
+    "ui.shown ui.tree ui.security ui.inspected ui.pages ui.memories ui.picture ui.conversations ui.changes",
+    "ui.app ui.server",
+    "ui ui.__main__ testing cli __main__",
 ]
 ORDER = [name for layer in LAYERS for name in layer.split()]
 
@@ -92,6 +95,10 @@ def test_optional_packages_stay_in_their_room(module):
         "langchain.": ("agents.middleware",),
         "sqlite3": ("engines.sqlite", "checkpointing.sqlite"),
         "langgraph.checkpoint.sqlite": ("checkpointing.sqlite",),
+        "starlette": ("ui",),
+        "jinja2": ("ui",),
+        "markupsafe": ("ui",),
+        "uvicorn": ("ui",),
         "opentelemetry": ("telemetry.recorder",),
         "psycopg": ("engines.postgres", "checkpointing.postgres"),
         "langgraph.checkpoint.postgres": ("checkpointing.postgres",),

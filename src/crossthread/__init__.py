@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph.store.base import InvalidNamespaceError
 
+    from crossthread.batch import ExplainedItem
     from crossthread.errors import (
         ConfigurationError,
         CrossthreadError,
         EmbeddingError,
         EmbeddingTimeoutError,
+        ImportLineError,
+        IncompleteCopyError,
         IndexMismatchError,
         InjectionError,
         InvalidArgumentError,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.moving.exporting import aexport_lines, export_lines
+    from crossthread.moving.importing import BadLine, Imported, aimport_lines, import_lines
     from crossthread.records import NamespaceStats, Record, StoreStats
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
@@ -58,12 +63,17 @@ __version__ = "0.1.0"
 logging.getLogger("crossthread").addHandler(logging.NullHandler())
 
 __all__ = [
+    "BadLine",
     "Collection",
     "ConfigurationError",
     "CrossthreadError",
     "EmbeddingError",
     "EmbeddingTimeoutError",
+    "ExplainedItem",
     "Forgotten",
+    "ImportLineError",
+    "Imported",
+    "IncompleteCopyError",
     "IndexConfig",
     "IndexMismatchError",
     "Indexed",
@@ -99,10 +109,21 @@ __all__ = [
     "TypedItem",
     "UnsupportedError",
     "Verification",
+    "aexport_lines",
+    "aimport_lines",
+    "export_lines",
+    "import_lines",
 ]
 
 _HOMES = {
+    "BadLine": "crossthread.moving.importing",
+    "Imported": "crossthread.moving.importing",
+    "aexport_lines": "crossthread.moving.exporting",
+    "aimport_lines": "crossthread.moving.importing",
+    "export_lines": "crossthread.moving.exporting",
+    "import_lines": "crossthread.moving.importing",
     "Collection": "crossthread.typed.collection",
+    "ExplainedItem": "crossthread.batch",
     "Forgotten": "crossthread.forgetting",
     "IndexConfig": "crossthread.settings",
     "Indexed": "crossthread.typed.indexed",

@@ -17,6 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done; 1 an error, 2 a wrong command line, each told in a line on stderr; more in
         ``crossthread --help``.
     """
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # while something was imported
+        return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     program = "crossthread" if os.path.basename(sys.argv[0]).startswith("crossthread") else "python -m crossthread"
     try:
         import rich  # noqa: F401

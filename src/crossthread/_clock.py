@@ -31,7 +31,7 @@ def to_expiry(microseconds: int | None) -> datetime | None:
     """Return the time of an expiry, which may lie beyond the calendar: then it is `LAST`."""
     if microseconds is None:
         return None
-    return LAST if microseconds >= _LAST_STAMP else to_datetime(microseconds)
+    return LAST if microseconds >= LAST_STAMP else to_datetime(microseconds)
 
 
 def to_microseconds(time_: datetime) -> int:
@@ -39,4 +39,4 @@ def to_microseconds(time_: datetime) -> int:
     return (time_ - _EPOCH) // timedelta(microseconds=1)
 
 
-_LAST_STAMP = to_microseconds(LAST)
+LAST_STAMP = to_microseconds(LAST)

@@ -144,6 +144,7 @@ def _embed(text: str) -> Any:
 
 _INDEX: dict[str, Callable[[str], Any]] = {
     "embed": _embed,
+    "embed_timeout_seconds": float,
     "dims": int,
     "fields": _names,
     "mode": str,

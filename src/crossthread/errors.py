@@ -4,6 +4,7 @@
     ├── InvalidArgumentError (ValueError)      a limit, offset, ttl, depth or op that makes no sense
     │   ├── InvalidValueError                  a value that is not a JSON object every engine can hold
     │   ├── InvalidFilterError                 a filter with an unknown operator or a wrong operand
+    │   ├── ImportLineError                    a line of an export that cannot be imported
     │   ├── ConfigurationError                 index=, ttl=, a scope or the URL of a store cannot be used
     │   └── ScopeError                         a run does not say whose memories a scope is about
     ├── InjectionError (TypeError)             a workflow asks for something LangGraph cannot give it
@@ -22,6 +23,7 @@
         ├── StoreUnavailableError (OSError)    the file or the server cannot be opened or reached
         ├── StoreCorruptError                  the file is not a database, or is damaged
         ├── SchemaVersionError                 it belongs to a newer release
+        ├── IncompleteCopyError                a copy has not all that its source has
         └── IndexMismatchError (ValueError)    the stored vectors are of another model or size
 
 A namespace that breaks the rules raises LangGraph's own ``InvalidNamespaceError`` (a ``ValueError``), and what a user's
@@ -47,6 +49,20 @@ class InvalidValueError(InvalidArgumentError):
 
 class InvalidFilterError(InvalidArgumentError):
     """A filter has an unknown operator, an unusable key or an operand of the wrong shape."""
+
+
+class ImportLineError(InvalidArgumentError):
+    """A line of an export cannot be imported.
+
+    Attributes:
+        line: Its number, from 1 on.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"Line {line} cannot be imported: {reason}.")
+        self.line = line
+        self.reason = reason
 
 
 class ConfigurationError(InvalidArgumentError):
@@ -145,7 +161,11 @@ class StoreCorruptError(StoreError):
 
 
 class SchemaVersionError(StoreError):
-    """The database was written by a newer release of crossthread; it was left as it was."""
+    """The database, or the export, was written by a newer release of crossthread; it was left as it was."""
+
+
+class IncompleteCopyError(StoreError):
+    """A copy does not hold all that its source holds; the message has both numbers and says what to do."""
 
 
 class IndexMismatchError(StoreError, ValueError):

@@ -28,7 +28,7 @@ from langgraph.store.base import (
 )
 
 from crossthread import namespaces
-from crossthread._clock import Clock
+from crossthread._clock import Clock, system_clock
 from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
 from crossthread.batch import Compute, Embed, Rerank, as_item, run_batch
@@ -113,6 +113,7 @@ class MemoryStore(Closing, BaseStore):
         self._reranker = Reranker(self._index) if self._index is not None and self._index.rerank is not None else None
         self.index_config: dict[str, Any] | None = dict(index) if index is not None else None
         self.ttl_config: TTLConfig | None = parse_ttl(ttl)  # type: ignore[assignment]  # ours allows a fraction
+        self._clock = clock or system_clock
         self._closed = False
         self._turns = Turns()
         self._sweeper: Sweeper | None = None
@@ -626,10 +627,16 @@ class MemoryStore(Closing, BaseStore):
         found = await self._adrive(run_measure(namespace_prefix, omits_expired(self._ttl)))
         return as_stats(found, self._engine.place, self._engine.file_bytes)
 
+    def _drive(self, program: Program[_T]) -> _T:
+        return drive(program, self._perform)
+
     async def _adrive(self, program: Program[_T]) -> _T:
         if self._calls is None:  # an engine with an async side of its own
             return await adrive(program, self._aperform)
         return await self._calls.run(program)
+
+    def _now(self) -> int:
+        return self._clock()
 
     @property
     def _reading(self) -> Reading:

@@ -146,7 +146,17 @@ def lines(
 
 
 _PANEL, _ACROSS = 190, 256  # height and width of the inside of a panel
-_UNITS = {0: "1 \u00b5s", 1: "10 \u00b5s", 2: "100 \u00b5s", 3: "1 ms", 4: "10 ms", 5: "100 ms", 6: "1 s", 7: "10 s"}
+_UNITS = {
+    0: "1 \u00b5s",
+    1: "10 \u00b5s",
+    2: "100 \u00b5s",
+    3: "1 ms",
+    4: "10 ms",
+    5: "100 ms",
+    6: "1 s",
+    7: "10 s",
+    8: "100 s",
+}
 
 
 class _Box(NamedTuple):

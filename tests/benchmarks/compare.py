@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import summary
 from charts import Style, lines
 from measures import CHARTED, MEASURES, Measuring
 from report import (
@@ -291,6 +292,8 @@ def main() -> None:
         print(text, end="\n\n")
         if page is not None:
             write_part(page, topic, text)
+    if page is not None and page.resolve() == summary.SOURCE:
+        summary.main()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ MANY_SHARDS = {
     "words_of",
     "hashes_of",
     "vectors_of",
+    "drop_words",
+    "drop_vectors",
     "refresh",
     "known_vector",
     "known_vectors",

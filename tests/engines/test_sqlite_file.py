@@ -3,10 +3,12 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -649,3 +651,135 @@ def test_a_file_that_was_removed_is_not_made_anew(tmp_path):
             store.get(ADA, "k")
         engine._pool.give_back(lent)
         assert not path.exists()
+
+
+# Odd paths
+
+
+@pytest.mark.parametrize("url", ["file:agent.db", "file:///tmp/agent.db?mode=ro", "file::memory:?cache=shared"])
+def test_a_uri_of_sqlite_is_no_path(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="write the path alone"):
+        MemoryStore(url)
+    assert list(tmp_path.iterdir()) == []
+    with MemoryStore(f"./{url[:7]}") as store:  # which is one all the same
+        store.put(ADA, "k", {"n": 1})
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop.db", "dangling/agent.db"])
+def test_a_path_that_leads_nowhere_is_told(tmp_path, name):
+    (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(StoreUnavailableError, match=name[:4]):
+        MemoryStore(tmp_path / name)
+    with pytest.raises(ConfigurationError, match="surrogate"):
+        MemoryStore(str(tmp_path / "\ud800.db"))
+
+
+def test_what_is_no_file_is_told(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path(os.devnull)):
+        with pytest.raises(StoreUnavailableError, match=path.name):
+            MemoryStore(path)
+
+
+def test_odd_names_are_names(tmp_path):
+    for name in ("a?mode=ro#b%20c.db", "ü 🍕\n.db", "'; DROP TABLE x; --.db", "\udcff.db", "-wal"):
+        with MemoryStore(tmp_path / name) as store:
+            store.put(ADA, "k", {"n": 1})
+            assert (tmp_path / name).exists()
+        with MemoryStore(tmp_path / name) as store:
+            assert store.get(ADA, "k").value == {"n": 1}
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_makes_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "agent.db").symlink_to(tmp_path / "data" / "real.db")
+    with MemoryStore(tmp_path / "agent.db") as store:
+        store.put(ADA, "k", {"n": 1})
+        assert {path.name for path in (tmp_path / "data").iterdir()} == {"real.db", "real.db-wal", "real.db-shm"}
+    assert (tmp_path / "data" / "real.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_paths_of_one_file_are_one_store(tmp_path):
+    """Through a link to the file, a link to its folder, and a roundabout path, in one process and in two."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "other.db").symlink_to(tmp_path / "agent.db")
+    paths = [
+        tmp_path / "agent.db",
+        tmp_path / "other.db",
+        tmp_path / "link" / "agent.db",
+        tmp_path / "link" / ".." / tmp_path.name / "other.db",
+    ]
+    stores = [MemoryStore(path, index={"fields": ["text"]}) for path in paths]
+    for n, store in enumerate(stores):
+        store.put(ADA, f"{n}", {"text": f"tea {n}"})
+        store.update(("c",), "n", lambda value: {"n": value["n"] + 1}, default={"n": 0})
+        for other in stores:
+            assert other.get(("c",), "n").value == {"n": n + 1}
+            assert other.search(ADA, query=f"{n}")[0].key == f"{n}"
+    for path in paths:
+        run_python(
+            """
+            import sys
+            from crossthread import MemoryStore
+            with MemoryStore(sys.argv[1], index={"fields": ["text"]}) as store:
+                store.update(("c",), "n", lambda value: {"n": value["n"] + 1})
+            """,
+            path,
+        )
+    assert [store.get(("c",), "n").value for store in stores] == [{"n": 8}] * 4
+    for store in stores:
+        assert store.verify()
+        store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_without_the_rights_is_told_so(request):
+    """A process of another user, for each way in which rights may be missing."""
+    folder = Path(tempfile.mkdtemp())  # not in the folder of these tests, which nobody else may enter
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    with MemoryStore(folder / "agent.db") as store:
+        store.put(ADA, "k", {"n": 1})
+    program = """
+        import os, sys
+        from pathlib import Path
+        from crossthread import MemoryStore
+        from crossthread.errors import StoreReadOnlyError, StoreUnavailableError
+
+        with MemoryStore(sys.argv[1] + ".other") as other:  # whoever may not read this file may not import Python's
+            other.get(("a",), "k")
+        os.remove(sys.argv[1] + ".other")
+        os.setgid(65534)
+        os.setuid(65534)
+        path, can = Path(sys.argv[1]), sys.argv[2]
+        try:
+            store = MemoryStore(path)
+            assert store.get(("memories", "ada"), "k").value == {"n": 1}
+        except StoreUnavailableError as error:
+            assert can == "nothing" and str(path) in str(error), (can, error)
+            sys.exit()
+        assert can != "nothing"
+        try:
+            store.put(("memories", "ada"), "new", {"n": 1})
+        except StoreReadOnlyError as error:
+            assert can == "read" and str(path) in str(error), (can, error)
+            sys.exit()
+        assert can == "write"
+    """
+    for folder_mode, mode, can in (
+        (0o755, 0o000, "nothing"),
+        (0o755, 0o222, "nothing"),
+        (0o755, 0o444, "read"),
+        (0o755, 0o666, "read"),  # there is no place for a log
+        (0o700, 0o666, "nothing"),
+        (0o777, 0o444, "read"),
+        (0o777, 0o666, "write"),
+    ):
+        folder.chmod(folder_mode)
+        (folder / "agent.db").chmod(mode)
+        run_python(program, folder / "agent.db", can)
+        with MemoryStore(folder / "agent.db") as store:
+            assert store.verify()
+    folder.chmod(0o755)
+    run_python(program, folder / "new.db", "nothing")

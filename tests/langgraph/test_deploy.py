@@ -235,6 +235,7 @@ def test_settings_come_from_the_environment(clean):
         "HYBRID_WEIGHT": "0.25",
         "FILTER_FIELDS": "owner,kind",
         "VECTOR_MEMORY_MB": "64",
+        "EMBED_TIMEOUT_SECONDS": "2.5",
         "DURABILITY": "process",
         "DEFAULT_TTL": "1.5",
         "REFRESH_ON_READ": "false",
@@ -250,6 +251,7 @@ def test_settings_come_from_the_environment(clean):
         "hybrid_weight": 0.25,
         "filter_fields": ["owner", "kind"],
         "vector_memory_mb": 64.0,
+        "embed_timeout_seconds": 2.5,
     }
     assert store.ttl_config["default_ttl"] == 1.5
     assert store.ttl_config["refresh_on_read"] is False

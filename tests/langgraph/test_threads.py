@@ -269,8 +269,22 @@ def test_a_copy_is_refused_where_it_makes_no_sense(saver):
         threads.copy("a", "a")
     with pytest.raises(ThreadNotFoundError, match="no thread 'c'"):
         threads.copy("c", "d")
+    for wrong in ("", None, 3, b"x", "a\x00b", "\ud800"):
+        with pytest.raises(InvalidArgumentError, match="A thread's id is a string that is not empty"):
+            threads.copy("a", wrong)
+        with pytest.raises(InvalidArgumentError, match="A thread's id is a string that is not empty"):
+            asyncio.run(threads.acopy("a", wrong))
     assert threads.previous("b") == ["two"]
     assert ids(threads.list()) == ["b", "a"]
+
+
+def test_an_id_that_cannot_be_kept_is_no_thread_or_refused(saver):
+    """Half of a surrogate pair is in no database; LangGraph's store in memory does not mind."""
+    threads = Threads(saver)
+    for call in (threads.history, threads.previous, threads.clear, lambda id_: threads.copy(id_, "new")):
+        with contextlib.suppress(InvalidArgumentError, ThreadNotFoundError):
+            assert not call("\ud800")
+    assert threads.list() == []
 
 
 def test_a_copy_can_be_resumed_where_the_original_was_interrupted(saver):

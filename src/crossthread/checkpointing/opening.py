@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
-from crossthread.checkpointing.sqlite import DurableSaver
+from crossthread.checkpointing.sqlite import DurableSaver, has_threads
 from crossthread.engines.base import Engine
 from crossthread.engines.memory import MemoryEngine
 from crossthread.engines.registry import engine_for
@@ -43,3 +44,23 @@ def open_checkpointer(url: str | os.PathLike[str] | Engine) -> BaseCheckpointSav
     raise ConfigurationError(
         f"crossthread has no checkpointer for {url!r}; give Memory one of LangGraph's: checkpointer=..., or None."
     )
+
+
+def find_checkpointer(url: str | os.PathLike[str] | Engine) -> BaseCheckpointSaver[str] | None:
+    """Open the checkpointer in the place of a url if there is one; creates nothing.
+
+    Raises:
+        ConfigurationError: A package that it needs is missing.
+        StoreError: The file cannot be opened, or the server cannot be reached.
+    """
+    engine = url if isinstance(url, Engine) else engine_for(url)
+    if isinstance(engine, SQLiteEngine):
+        return DurableSaver(engine.path) if has_threads(engine.path) else None
+    if _POSTGRES in sys.modules and isinstance(engine, sys.modules[_POSTGRES].PostgresEngine):
+        engine.sets_up_itself = False
+        saver: Any = open_checkpointer(engine)
+        found: BaseCheckpointSaver[str] | None = saver if saver.is_set_up else None
+        if found is None:
+            saver.close()
+        return found
+    return None

@@ -75,6 +75,11 @@ class DurablePostgresSaver(SharedSaver, PostgresSaver):
         """Create or migrate the tables. Opening has done it, unless it was told to leave that to you."""
         self._shared.prepare(create=True)
 
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the tables are there, as this release makes them."""
+        return self._shared.is_complete()
+
     def close(self) -> None:
         """Finish what is under way and close every connection; may be called twice."""
         self._shared.close()

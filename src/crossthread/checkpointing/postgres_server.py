@@ -83,6 +83,17 @@ class Server:
         finally:
             connection.close()
 
+    def is_complete(self) -> bool:
+        """Whether the tables are there, as this release makes them."""
+        self._check_open()
+        connection = postgres.connect(self._pool.conninfo, self._timeout_seconds)
+        try:
+            return self._is_complete(connection)
+        except psycopg.Error as error:
+            raise self._told(error, is_write=False) from error
+        finally:
+            connection.close()
+
     def _is_complete(self, connection: Connection) -> bool:
         table = f"{self.path}.checkpoint_migrations"
         if not fetch(connection, texts.EXISTS, (table,))[0][0]:

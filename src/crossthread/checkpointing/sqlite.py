@@ -19,6 +19,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from crossthread.checkpointing.base import SavedThread, SharedSaver, Step
+from crossthread.engines.sqlite.connection import connect, is_read_only, mapped_errors
 from crossthread.engines.sqlite.erasing import erase_traces
 from crossthread.engines.sqlite.shared import Call, SharedConnection
 
@@ -38,7 +39,7 @@ class DurableSaver(SharedSaver, SqliteSaver):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, serde: SerializerProtocol | None = None) -> None:
-        self._shared = SharedConnection(Path(os.path.abspath(path)))
+        self._shared = SharedConnection(Path(path).absolute())
         try:
             super().__init__(self._shared.connection(), serde=serde)
             if not self._shared.read_only:
@@ -150,8 +151,25 @@ class DurableSaver(SharedSaver, SqliteSaver):
 
 # Several ids are one parameter, a JSON list: SQLite has no arrays, and takes only so many parameters.
 
+
 # A step from thread to thread in the index, and two from end to end of each: however many checkpoints a thread has, no
 # more of them is read. The namespace of a thread itself is '', which sorts before those of its subgraphs.
+def has_threads(path: Path) -> bool:
+    """Whether a file, which is there, has the tables of a checkpointer.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    connection = connect(path, read_only=is_read_only(path))
+    try:
+        with mapped_errors(path):
+            return connection.execute(_HAS_TABLES).fetchone() is not None
+    finally:
+        connection.close()
+
+
+_HAS_TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'checkpoints'"
+
 _THREADS = """
 WITH RECURSIVE
   thread (id) AS (

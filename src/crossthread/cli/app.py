@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 import crossthread
-from crossthread.cli import editing, erasing, items, keeping, listing, searching, threads
-from crossthread.cli.places import StoreCommand
+from crossthread.cli import editing, erasing, inspecting, items, keeping, listing, moving, searching, threads
+from crossthread.cli.places import CountingCommand, StoreCommand
 
 _LOOK, _CHANGE, _MOVE, _TEND, _MORE = "Look", "Change", "Move", "Look after", "More"
 
@@ -60,7 +60,12 @@ _add(items.rm, _CHANGE)
 _add(erasing.forget, _CHANGE)
 _add(keeping.verify, _TEND)
 _add(erasing.sweep, _TEND)
+_add(moving.export, _MOVE)
+_add(moving.import_, _MOVE, "import", CountingCommand)
 _add(keeping.backup, _MOVE)
+
+
+_add(inspecting.ui, _MORE)
 
 
 @app.command("demo", rich_help_panel=_MORE)

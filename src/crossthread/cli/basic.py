@@ -11,7 +11,25 @@ from collections.abc import Sequence
 import crossthread
 from crossthread.errors import CrossthreadError
 
-COMMANDS = (*("ls", "get", "search", "stats", "threads", "put", "edit", "rm", "forget", "backup", "verify", "sweep"),)
+COMMANDS = (
+    *(
+        "ls",
+        "get",
+        "search",
+        "stats",
+        "threads",
+        "put",
+        "edit",
+        "rm",
+        "forget",
+        "export",
+        "import",
+        "backup",
+        "verify",
+        "sweep",
+        "ui",
+    ),
+)
 _MISSING = "this needs the command line's packages: pip install 'crossthread[cli]'"
 
 

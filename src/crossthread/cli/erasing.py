@@ -11,6 +11,7 @@ from crossthread.cli.confirming import SHOWN, confirmed, named
 from crossthread.cli.options import DryRun, Json, Namespace, Store, Yes
 from crossthread.cli.output import Output, note
 from crossthread.cli.places import labels
+from crossthread.cli.progress import working
 from crossthread.cli.running import MISSING, WRONG, CommandError
 from crossthread.cli.showing import count, dotted
 
@@ -66,7 +67,10 @@ def forget(
             assert conversations is not None
             conversations.clear(thread_id)
         erased = opened.forget(prefix)
-        remains = [] if keep_traces else opened.erase_traces()
+        remains = []
+        if not keep_traces:
+            with working("Erasing traces"):
+                remains = opened.erase_traces()
         if out.json:
             out.document({**facts, "items": erased, "remains": remains, "dry_run": False})
             return

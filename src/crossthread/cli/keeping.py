@@ -9,7 +9,7 @@ import typer
 
 from crossthread.cli.options import Json, Store
 from crossthread.cli.output import Output, note
-from crossthread.cli.progress import Progress
+from crossthread.cli.progress import Progress, working
 from crossthread.cli.running import DAMAGED
 from crossthread.cli.showing import count, size
 
@@ -23,7 +23,7 @@ def verify(store: Store, json: Json = False) -> None:
 
     out = Output(json)
     with open_store(store) as opened:
-        with Progress("Checking"):
+        with working("Checking everything"):
             report = opened.verify()
         if out.json:
             out.document({"items": report.items, "ok": report.ok, "problems": report.problems})

@@ -12,6 +12,7 @@ import typer
 from crossthread.cli.options import Json, Prefix, Store
 from crossthread.cli.output import Output, note
 from crossthread.cli.places import labels
+from crossthread.cli.progress import working
 from crossthread.cli.running import MISSING, CommandError
 from crossthread.cli.showing import count, dotted, moment, plain, preview, size
 
@@ -60,7 +61,8 @@ def ls(
     out = Output(json)
     prefix = labels(namespace, empty_allowed=True)
     with open_store(store) as opened:
-        stats = opened.stats(prefix)
+        with working("Counting"):
+            stats = opened.stats(prefix)
         if not stats.items:
             if prefix:
                 raise CommandError(f"there is nothing in {dotted(prefix)} in {opened.place}", code=MISSING)
@@ -153,7 +155,7 @@ def stats(store: Store, namespace: Prefix = "", json: Json = False) -> None:
 
     out = Output(json)
     prefix = labels(namespace, empty_allowed=True)
-    with open_store(store) as opened:
+    with open_store(store) as opened, working("Counting"):
         found = opened.stats(prefix)
     expiring = sum(space.expiring for space in found.namespaces)
     facts = {

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from langgraph.checkpoint.memory import InMemorySaver
 
+from crossthread.checkpointing.opening import find_checkpointer
 from crossthread.cli.options import Indexing
 from crossthread.cli.output import note, warn
 from crossthread.cli.running import MISSING, WRONG, CommandError
@@ -25,7 +26,7 @@ from crossthread.embedding.extract import texts_of
 from crossthread.engines.base import Engine
 from crossthread.engines.registry import engine_for
 from crossthread.engines.sqlite.peeking import tables as tables_in
-from crossthread.errors import ConfigurationError
+from crossthread.errors import ConfigurationError, StoreError
 from crossthread.settings import Mode
 from crossthread.store import MemoryStore
 from crossthread.threads.threads import Threads
@@ -92,7 +93,7 @@ def open_for_search(url: str, wanted: Indexing, mode: Mode | None) -> tuple[Memo
     if known.language is not None:
         index.setdefault("language", known.language)
     mode = mode or ("hybrid" if "embed" in index else "keyword")
-    return MemoryStore(_existing(url), index=_loaded({**index, "mode": mode})), mode
+    return MemoryStore(_existing(url), index=loaded({**index, "mode": mode})), mode
 
 
 def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool = True) -> MemoryStore:
@@ -117,7 +118,7 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
         engine = _existing(url, tables=("crossthread_state", "checkpoints"), may_be_empty=True)
     if is_new:
         index = wanted.settings() if indexed else None
-        store = MemoryStore(engine, index=None if index is None else _loaded(index))
+        store = MemoryStore(engine, index=None if index is None else loaded(index))
         note(f"{path} is a new store.")
         return store
     store = MemoryStore(engine)
@@ -129,7 +130,64 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
     if index is None:
         return store
     store.close()
-    return MemoryStore(engine_for(url), index=_loaded(index))
+    return MemoryStore(engine_for(url), index=loaded(index))
+
+
+def open_for_import(url: str, wanted: Indexing, *, brings_vectors: bool) -> MemoryStore:
+    """Open a store, or make it, so that what is imported is found as it was where it comes from.
+
+    Args:
+        url: The store.
+        wanted: The options.
+        brings_vectors: Whether what is imported has vectors, so that no model is needed.
+
+    Raises:
+        CommandError: The store has vectors, and what is imported would have none.
+        StoreError: It cannot be opened.
+    """
+    if not is_there(url):
+        engine = engine_for(_no_memory(url))
+        store = MemoryStore(engine, index=loaded(wanted.settings()) or None)
+        if getattr(engine, "path", None) is not None:
+            note(f"{store.place} is a new store.")
+        return store
+    with open_store(url) as store:
+        known, place = recorded(store), store.place
+    if brings_vectors or not known.dims:
+        index = wanted.settings()
+        if index and known.language is not None:
+            index.setdefault("language", known.language)
+        return MemoryStore(url, index=loaded(index) or None)
+    try:
+        return MemoryStore(url, index=loaded(_index_for_writing(known, wanted, place) or {}) or None)
+    except CommandError as error:
+        raise CommandError(
+            f"{_about(known, place)}, and the lines bring none, so that meaning would not find what is imported",
+            hint=f"{_which(known)}; or export with --vectors",
+            code=WRONG,
+        ) from error
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a store with something in it.
+
+    Raises:
+        CommandError: There is something else.
+        StoreError: It cannot be opened.
+    """
+    path: Path | None = getattr(engine_for(_no_memory(url)), "path", None)
+    if path is not None:
+        if not path.exists():
+            return False
+        if path.is_file() and not tables_in(path):
+            return False
+    try:
+        with open_store(url) as store:
+            return store.count() > 0
+    except StoreError:
+        if path is not None:
+            raise
+        return False  # a server without the schema, or one that cannot be reached: opening it tells
 
 
 def _index_for_writing(known: Recorded, wanted: Indexing, place: str) -> dict[str, Any] | None:
@@ -198,15 +256,20 @@ def open_threads(url: str, closing: ExitStack) -> Threads:
         CommandError: There is no such file.
         StoreError: It cannot be opened.
     """
-    from crossthread.checkpointing.opening import open_checkpointer
-
-    engine = _existing(url, tables=("checkpoints", "crossthread_state"))
-    path: Path | None = getattr(engine, "path", None)
-    if path is not None and path.is_file() and "checkpoints" not in tables_in(path):
+    saver: Any = find_checkpointer(_existing(url, tables=("checkpoints", "crossthread_state")))
+    if saver is None:
         return Threads(InMemorySaver())
-    saver: Any = open_checkpointer(engine)
     closing.callback(saver.close)
     return Threads(saver)
+
+
+def check_there(url: str) -> None:
+    """Refuse a place where there is nothing to look at.
+
+    Raises:
+        CommandError: There is none, or it is another program's.
+    """
+    _existing(url, tables=("crossthread_state", "checkpoints")).close()
 
 
 def _existing(url: str, *, tables: Sequence[str] = ("crossthread_state",), may_be_empty: bool = False) -> Engine:
@@ -248,7 +311,8 @@ def _no_memory(url: str) -> str:
 # Embedders
 
 
-def _loaded(index: dict[str, Any]) -> Any:
+def loaded(index: dict[str, Any]) -> Any:
+    """Return an ``index=`` with what makes vectors in place of its name."""
     if "embed" in index:
         index = {**index, "embed": embedder(index["embed"])}
     return index

@@ -14,11 +14,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
-from rich.table import Table
 from rich.text import Text
 
 from crossthread.cli.showing import as_json, columns, cut, exact, plain
 
+_FIRST_COLUMN = 24  # columns of the terminal that a table leaves to its first one
 _HIGHLIGHTED = 20_000  # characters; what is longer is shown without colours, which cost time
 
 
@@ -76,7 +76,9 @@ class Output:
         print("\t".join(map(plain, cells)))
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:
-        """Print rows: as a table in a terminal, where only the first column gives way; as lines with tabs in a pipe.
+        """Print rows: as a table in a terminal, as lines with tabs in a pipe.
+
+        Where a terminal is narrow, the first column gives way, and the last ones are left out.
 
         Args:
             headings: Of the columns; shown in a terminal only.
@@ -87,18 +89,21 @@ class Output:
             for row in rows:
                 self.row(*row)
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for position, heading in enumerate(headings):
-            table.add_column(
-                Text(heading),
-                justify="right" if position in numbers else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-                min_width=None if position == 0 else len(heading),
-            )
-        for row in rows:
-            table.add_row(*[Text(plain(cell)) for cell in row])
-        self.console.print(table)
+        shown = [[plain(cell) for cell in row] for row in rows]
+        widths = [max([columns(row[at]) for row in shown] + [len(heading)]) for at, heading in enumerate(headings)]
+        while len(widths) > 1 and sum(widths[1:]) + 2 * len(widths) + min(widths[0], _FIRST_COLUMN) > self.width:
+            widths.pop()
+        first = min(widths[0], self.width - sum(widths[1:]) - 2 * len(widths) + 2)
+        for row in [headings, *shown]:
+            line = Text(style="bold" if row is headings else "")
+            for at, width in enumerate([first, *widths[1:]]):
+                cell = cut(row[at], width)
+                space = " " * (width - columns(cell))
+                line.append(
+                    f"{'  ' if at else ''}{space}{cell}" if at in numbers else f"{'  ' if at else ''}{cell}{space}"
+                )
+            line.rstrip()
+            self.console.print(line, soft_wrap=True)
 
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:
         """Print what belongs to names, a line for each."""

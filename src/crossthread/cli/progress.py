@@ -1,14 +1,28 @@
-"""How far a long command is, on stderr and only in a terminal: a bar with rate and time left."""
+"""How far a long command is, on stderr and only in a terminal: a bar with rate and time left, or a sign of life."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 _EVERY_SECONDS = 0.1
 _QUIET_SECONDS = 0.5  # what is done sooner shows no bar
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something goes on, for the length of a ``with`` block, where nobody knows how long it takes."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, markup=False).status(f"{what} …"):
+        yield
 
 
 class Progress:

@@ -60,11 +60,11 @@ def run(arguments: Sequence[str] | None, program: str) -> int:
         code = _run(arguments, program)
         if sys.stdout is not None:
             sys.stdout.flush()
-        return code
+        return _interrupted() if code == INTERRUPTED else code
     except BrokenPipeError:
         return let_pipe_go()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _interrupted()
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
@@ -83,6 +83,12 @@ def _run(arguments: list[str], program: str) -> int:
 
     result = get_command(app).main(args=arguments, prog_name=program, standalone_mode=False)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _interrupted() -> int:
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(file=sys.stderr)  # the cursor stands behind ^C
+    return INTERRUPTED
 
 
 def _told(error: Exception) -> tuple[int, str]:

@@ -39,7 +39,11 @@ def _unicode(number: int) -> str:
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """Return a value as JSON that can be shown and read back: what a terminal would act on is a JSON escape."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return harmless_json(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def harmless_json(text: str) -> str:
+    """Return a text of JSON that says the same, in which a terminal finds nothing to act on."""
     return _UNSAFE.sub(_json_escaped, text)
 
 

@@ -103,7 +103,7 @@ class Engine(ABC):
     """Called after each commit that wrote with how many batches it held, where telemetry asks for it."""
 
     keeps_records: bool = False
-    """Whether it answers `Records`, `RecordsAt` and `Stats`. Without, a store cannot tell them, nor be moved."""
+    """Whether it answers `Records`, `RecordsAt` and `Stats`, and knows `Restore`. Without, a store cannot be moved."""
 
     def prefer(self, preferences: Preferences) -> None:
         """Take on what a store would like; called before the first `open`.

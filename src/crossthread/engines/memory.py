@@ -41,6 +41,7 @@ from crossthread.operations.commands import (
     Put,
     Records,
     RecordsAt,
+    Restore,
     Row,
     Search,
     Stats,
@@ -49,7 +50,7 @@ from crossthread.operations.commands import (
     scored_row,
 )
 from crossthread.search import fusion, keyword, scan
-from crossthread.search.vectors import to_bytes
+from crossthread.search.vectors import Vectors, to_bytes
 from crossthread.search.words import Words
 from crossthread.verification import Findings, Verification, value_problems, vector_problems, word_problems
 
@@ -84,6 +85,7 @@ class MemoryEngine(BlockingEngine):
         self._lock = threading.Lock()
         self._records: dict[str, dict[str, _Record]] = {}
         self._owners: dict[bytes, set[Address]] = {}  # text hash: the items that have it
+        self._times: set[int] = set()  # the updated_at of all items
         self._last_write = 0
         self._kept_space = VectorSpace()  # of the vectors that were written; `space` is also what is asked for
         watch(self)
@@ -116,6 +118,7 @@ class MemoryEngine(BlockingEngine):
         with self._lock:
             self._records.clear()
             self._owners.clear()
+            self._times.clear()
 
     def verify(self) -> Verification:
         """Check every record, and that the owners of texts are those of the records."""
@@ -221,11 +224,11 @@ class _Run:
             case KnownVectors(hashes, _):
                 return {hash_: self.vector_of(hash_) for hash_ in hashes if hash_ in self.engine._owners}
             case Records():
-                return Page(self.records(command), self.engine.language)
+                return Page(self.records(command), self.engine.language, *self.engine._kept_space)
             case RecordsAt(addresses, vectors):
                 at = [self.live(*address) for address in addresses]
                 stored = [None if record is None else record.stored(vectors=vectors) for record in at]
-                return Page(stored, self.engine.language)
+                return Page(stored, self.engine.language, *self.engine._kept_space)
             case Stats(prefix):
                 return self.stats(prefix)
             case _:
@@ -235,6 +238,8 @@ class _Run:
         match command:
             case Put():
                 return self.put(command)
+            case Restore():
+                return self.restore(command)
             case Delete(namespace, key):
                 self.replace((namespace, key), None)
                 return None
@@ -373,15 +378,35 @@ class _Run:
         stamp = max(self.now, self.engine._last_write + 1)
         created_at = stamp if old is None else old.row.created_at
         row = Row(command.namespace, command.key, command.value, created_at, stamp)
-        vectors = b""
-        if command.vectors is not None:
-            self.engine.space = self.engine._kept_space = self.engine.space.admit(command.vectors.shape[1])
-            vectors = to_bytes(command.vectors)
         expires_at = ttl.expiry(self.now, command.ttl_minutes)
+        vectors = self.admitted(command.vectors)
         record = _Record(row, command.ttl_minutes, expires_at, vectors, command.hashes, command.words)
         self.replace((command.namespace, command.key), record)
         self.engine._last_write = stamp
         return row
+
+    def restore(self, command: Restore) -> Row | None:
+        address = command.namespace, command.key
+        old = self.engine._records.get(command.namespace, {}).get(command.key)
+        if old is not None and old.row.updated_at > command.updated_at and not command.replaces_newer:
+            return None
+        vectors = self.admitted(command.vectors)
+        self.replace(address, None)
+        stamp = command.updated_at
+        while stamp in self.engine._times:
+            stamp += 1
+        row = Row(*address, command.value, command.created_at, stamp)
+        record = _Record(row, command.ttl_minutes, command.expires_at, vectors, command.hashes, command.words)
+        self.replace(address, record)
+        self.engine._last_write = max(self.engine._last_write, stamp)
+        return row
+
+    def admitted(self, vectors: Vectors | None) -> bytes:
+        """Return vectors as they are kept, after they were found to fit the store."""
+        if vectors is None:
+            return b""
+        self.engine.space = self.engine._kept_space = self.engine.space.admit(vectors.shape[1])
+        return to_bytes(vectors)
 
     def replace(self, address: Address, record: _Record | None) -> None:
         """Put a record in the place of what stands at an address; None takes it away."""
@@ -389,12 +414,15 @@ class _Run:
         space = self.engine._records.setdefault(namespace, {})
         old = space.pop(key, None)
         self.before.setdefault(address, old)
+        if old is not None:
+            self.engine._times.discard(old.row.updated_at)
         for hash_ in () if old is None else old.hashes:
             self.engine._owners[hash_].discard(address)
             if not self.engine._owners[hash_]:
                 del self.engine._owners[hash_]
         if record is not None:
             space[key] = record
+            self.engine._times.add(record.row.updated_at)
             for hash_ in record.hashes:
                 self.engine._owners.setdefault(hash_, set()).add(address)
         if not space:
@@ -402,5 +430,8 @@ class _Run:
 
     def undo(self) -> None:
         """Put back everything this batch replaced."""
-        for address, record in list(self.before.items()):
+        before = list(self.before.items())
+        for address, _ in before:  # first all of them, since an item may have taken the time of another
+            self.replace(address, None)
+        for address, record in before:
             self.replace(address, record)

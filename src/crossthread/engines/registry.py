@@ -33,8 +33,17 @@ def engine_for(url: Any, *, clock: Clock | None = None) -> Engine:
         url = os.fspath(url)
     if not isinstance(url, str) or not url or "\x00" in url:
         raise ConfigurationError(f"A store is opened by ':memory:', a path or a URL, not {url!r}.")
+    if url.startswith("file:"):
+        raise ConfigurationError(
+            f"{url!r} is a URI of SQLite's own, whose settings are not for a store; write the path alone, or "
+            "sqlite:///relative.db or sqlite:////absolute.db. A file whose name begins so is './file:...'."
+        )
     if url in (":memory:", "memory://"):
         return _engine_class("memory").from_url(url, clock=clock)
+    try:
+        os.fsencode(url)
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{url!r} holds half of a surrogate pair, which no path has.") from None
     match = _SCHEME.match(url)
     return _engine_class(match.group(1).lower() if match else "sqlite").from_url(url, clock=clock)
 

@@ -132,10 +132,16 @@ class Stored(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Whole items, and the language of their words; None before there was an index."""
+    """Whole items, and what holds for all of the store.
+
+    ``language`` is that of all words, None before the first index; ``model`` and ``dims`` are those of all vectors,
+    None before the first of them.
+    """
 
     items: list[Stored | None]
     language: str | None
+    model: str | None
+    dims: int | None
 
 
 class Records(NamedTuple):
@@ -208,6 +214,28 @@ class Put(NamedTuple):
     words: Words | None = None
 
 
+class Restore(NamedTuple):
+    """Write one item as it was elsewhere, with its times. Answer: `Row` as written, or None where it was left alone.
+
+    An item that stands at the address and was written later is left alone, also where its time is over, unless
+    ``replaces_newer``. ``updated_at`` is what the item gets, or the next free microsecond where the engine needs every
+    item to have its own and another one has this. No later write of the store gets an earlier one. The other fields
+    are those of `Put`; their places are the same. A batch with a `Restore` holds nothing else.
+    """
+
+    namespace: str
+    key: str
+    value: str
+    ttl_minutes: float | None
+    vectors: Vectors | None
+    hashes: tuple[bytes, ...]
+    replaces_newer: bool
+    words: Words | None
+    created_at: int
+    updated_at: int
+    expires_at: int | None
+
+
 class Delete(NamedTuple):
     """Erase one item with all that belongs to it. Answer: None."""
 
@@ -226,11 +254,11 @@ class Sweep(NamedTuple):
 
 
 Read = Get | Search | ListNamespaces | Count | KnownVectors | Records | RecordsAt | Stats
-Write = Put | Delete | Forget | Sweep
+Write = Put | Restore | Delete | Forget | Sweep
 Command = Read | Write
 Answer = Row | list[Row] | list[Namespace] | dict[bytes, bytes] | int | Page | Measured | None
 
-WRITES = (Put, Delete, Forget, Sweep)
+WRITES = (Put, Restore, Delete, Forget, Sweep)
 RECORDS = (Records, RecordsAt, Stats)
 """What engines of other packages may not know, see `Engine.keeps_records`."""
 

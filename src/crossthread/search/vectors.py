@@ -70,17 +70,16 @@ def _units(wide: npt.NDArray[np.float64], first: int) -> Vectors:
     they come alone or with others.
     """
     found: Vectors
+    if len(wide) == 1:  # by the same routine as many, without what these need
+        square = float(np.vdot(wide, wide))
+        if _SAFE < square < math.inf:  # which also finds what is no number
+            found = (wide / math.sqrt(square)).astype(np.float32)
+            return found
     with np.errstate(over="ignore"):  # taken care of below
-        if len(wide) == 1:  # the same routine as for many, without what these need
-            square = float(wide[0].dot(wide[0]))
-            if _SAFE < square < math.inf:  # which also finds what is no number
-                found = (wide / math.sqrt(square)).astype(np.float32)
-                return found
-        else:
-            squares = np.vecdot(wide, wide)
-            if squares.min() > _SAFE and squares.max() < math.inf:
-                found = (wide / np.sqrt(squares)[:, np.newaxis]).astype(np.float32)
-                return found
+        squares = np.vecdot(wide, wide)
+        if squares.min() > _SAFE and squares.max() < math.inf:
+            found = (wide / np.sqrt(squares)[:, np.newaxis]).astype(np.float32)
+            return found
         return np.stack([_unit(row, first + number) for number, row in enumerate(wide)]).astype(np.float32)
 
 

@@ -16,9 +16,11 @@ TestComparison = Comparison.TestCase
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from langgraph.store.base import GetOp, ListNamespacesOp, MatchCondition, Op, PutOp, SearchItem, SearchOp
 
+from crossthread._clock import to_datetime
+from crossthread.moving.importing import aimport_lines, import_lines
+from crossthread.moving.lines import FORMAT, VERSION
 from crossthread.records import Record, StoreStats
 from crossthread.store import MemoryStore
 from crossthread.testing import strategies
@@ -40,6 +45,7 @@ _TTL_CONFIGS: list[dict[str, Any] | None] = [
     {"omit_expired": False, "refresh_on_read": False},
 ]
 _DIMS = 16
+_LONG_AGO_US = 1_500_000_000_000_000
 _MODES: dict[str | None, list[str | None]] = {
     "vectors": [None, "semantic", "keyword", "hybrid"],
     "words": [None, "keyword"],
@@ -236,6 +242,44 @@ class StoreComparison(RuleBasedStateMachine):
             **({} if default is None else {"default": default}),
         )
 
+    @rule(
+        namespace=strategies.namespaces(),
+        key=strategies.keys(),
+        value=strategies.values(),
+        when=st.sampled_from(["long ago", "long ago", "now", "ahead"]),
+        ttl=strategies.ttls(),
+        index=st.sampled_from([None, False, ["text"], ["notes[0]"], ["$"]]),
+        existing=st.sampled_from(["newer", "replace"]),
+    )
+    def take_in(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        value: dict[str, Any],
+        when: str,
+        ttl: float | None,
+        index: Any,
+        existing: Any,
+    ) -> None:
+        """Import an item with a time of its own, earlier or later than others; no two have the same."""
+        self._steps += 1
+        start = {"long ago": _LONG_AGO_US, "now": self.clock.now_us + 500_000, "ahead": self.clock.now_us + 10**9}[when]
+        updated_at = start + 2 * self._steps
+        expires_at = None if ttl is None else to_datetime(self.clock.now_us + round(ttl * 60_000_000)).isoformat()
+        told = {"namespace": namespace, "key": key, "value": value, "ttl": ttl, "expires_at": expires_at}
+        times = {
+            "created_at": to_datetime(updated_at - 1).isoformat(),
+            "updated_at": to_datetime(updated_at).isoformat(),
+        }
+        lines = [json.dumps({"format": FORMAT, "version": VERSION}), json.dumps({**told, **times, "index": index})]
+        self._compare_outcomes("import_lines", lambda store: self.import_lines(store, lines, existing=existing))
+
+    def import_lines(self, store: Any, lines: list[str], *, existing: Any) -> Any:
+        """Import lines into a store; for subclasses whose store under test is several."""
+        if self._is_async and store is self.store:
+            return self._runner.run(aimport_lines(store, lines, existing=existing))
+        return import_lines(store, lines, existing=existing)
+
     @rule(seconds=st.sampled_from([-1, 0.000001, 1, 30, 60, 200]))
     def time_passes(self, seconds: float) -> None:
         """Move the clock, mostly forward."""
@@ -274,6 +318,10 @@ class StoreComparison(RuleBasedStateMachine):
             actual = _outcome(lambda: self._runner.run(self._acall(name, args, kwargs)))
         else:
             actual = _outcome(lambda: getattr(self.store, name)(*args, **kwargs))
+        assert actual == expected, f"{name} differs:\n  store:     {actual}\n  reference: {expected}"
+
+    def _compare_outcomes(self, name: str, call: Callable[[Any], Any]) -> None:
+        expected, actual = (_outcome(partial(call, store)) for store in (self.reference, self.store))
         assert actual == expected, f"{name} differs:\n  store:     {actual}\n  reference: {expected}"
 
     async def _acall(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -42,6 +42,7 @@ from crossthread.testing.suite.indexing import Indexing
 from crossthread.testing.suite.isolation import Isolation
 from crossthread.testing.suite.keywords import Keywords
 from crossthread.testing.suite.modes import Modes
+from crossthread.testing.suite.moving import Moving
 from crossthread.testing.suite.namespaces import Namespaces
 from crossthread.testing.suite.records import Looking
 from crossthread.testing.suite.reported import Reported
@@ -79,6 +80,7 @@ class StoreSuite(
     Forgetting,
     Updating,
     Looking,
+    Moving,
 ):
     """The contract, for any ``BaseStore``; a subclass defines ``make_store`` and what its store lacks."""
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from crossthread._program import Program
-from crossthread._text import UNHOLDABLE
+from crossthread._text import UNHOLDABLE, shown
 from crossthread.checkpointing.base import SavedThread, SharedSaver
 from crossthread.errors import (
     InvalidArgumentError,
@@ -71,6 +71,8 @@ async def aperform(saver: BaseCheckpointSaver[Any], request: Ask | Walk) -> Any:
 def _naming_what_is_missing(saver: Any, method: str) -> Iterator[None]:
     try:
         yield
+    except UnicodeEncodeError as error:  # a thread of such an id cannot be there
+        raise InvalidArgumentError(f"An id cannot be kept: {error}.") from error
     except NotImplementedError as error:
         raise UnsupportedError(
             f"{type(saver).__name__} has no {method}(), which this needs; a checkpointer that Memory opens has all of "
@@ -220,6 +222,10 @@ def read_previous(thread_id: str, default: Any) -> Program[Any]:
 
 def copy_thread(source: str, target: str) -> Program[None]:
     """Copy a thread to an id that has none yet."""
+    if not isinstance(target, str) or not target or UNHOLDABLE.search(target):
+        raise InvalidArgumentError(
+            f"A thread's id is a string that is not empty, without NUL and lone surrogates, not {shown(target)}."
+        )
     if source == target:
         raise InvalidArgumentError(f"Thread {source!r} cannot be copied to itself.")
     found: list[CheckpointTuple] = []

@@ -144,7 +144,7 @@ class Threads:
 
         Raises:
             ThreadNotFoundError: Nothing is saved of the thread.
-            InvalidArgumentError: There is a thread of the new id already.
+            InvalidArgumentError: There is a thread of the new id already, or it is no string that databases can hold.
             UnsupportedError: The checkpointer can neither copy nor list and save.
         """
         self._drive(programs.copy_thread(thread_id, new_id))

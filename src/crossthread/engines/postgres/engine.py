@@ -51,6 +51,7 @@ from crossthread.operations.commands import (
     Put,
     Records,
     RecordsAt,
+    Restore,
     Stats,
     Sweep,
 )
@@ -322,7 +323,10 @@ class PostgresEngine(BlockingEngine):
         if isinstance(batch.commands[0], RECORDS):  # each stands alone in its batch
             if not self._ready().has_vectors:
                 self._attempt(self._look_for_vectors, is_read=True)
-            return self._attempt(lambda connection: self._records(connection, batch), is_read=True)
+            is_patient = isinstance(batch.commands[0], Stats)
+            return self._attempt(
+                lambda connection: self._records(connection, batch), is_read=True, is_patient=is_patient
+            )
 
         def read(connection: Connection) -> tuple[list[Answer], Reader]:
             reader = self._reader(connection, batch.omit_expired)
@@ -390,6 +394,8 @@ class PostgresEngine(BlockingEngine):
         dims = writes.first_dims(batch)
         if dims is not None and self.space.dims is not None:
             self.space.admit(dims)
+        if isinstance(batch.commands[0], Restore) and not self._ready().has_vectors:
+            self._attempt(self._look_for_vectors, is_read=True)  # of which none must stay behind
         answers = self._attempt(
             lambda connection: self._write_once(connection, batch, dims),
             is_read=False,
@@ -409,6 +415,8 @@ class PostgresEngine(BlockingEngine):
                     self.open(self._wanted, create=False)  # somebody with an embedder has made a place for them
                     statements = self._ready()
                 return [writes.erase(connection, statements, commands[0], moment)]
+        if isinstance(commands[0], Restore):
+            return self._restore(connection, [command for command in commands if isinstance(command, Restore)], dims)
         changes = cast(list[Put | Delete], [command for command in commands if isinstance(command, WRITES)])
         reads = [command for command in commands if not isinstance(command, WRITES)]
         is_first = dims is not None and not self._is_claimed
@@ -425,6 +433,18 @@ class PostgresEngine(BlockingEngine):
                 named = self._wanted.model if self._wanted is not None else None
                 space = writes.claim_space(connection, statements, named, cast(int, dims))
             answers += writes.write(connection, statements, changes, moment)
+        if is_first:
+            self.space, self._is_claimed = space, True
+        return answers
+
+    def _restore(self, connection: Connection, commands: list[Restore], dims: int | None) -> list[Answer]:
+        space = self.space
+        is_first = dims is not None and not self._is_claimed
+        with postgres.transaction(connection, texts.BEGIN_WRITE):
+            if is_first:
+                named = self._wanted.model if self._wanted is not None else None
+                space = writes.claim_space(connection, self._ready(), named, cast(int, dims))
+            answers = writes.restore(connection, self._ready(), commands)
         if is_first:
             self.space, self._is_claimed = space, True
         return answers

@@ -45,7 +45,7 @@ class RecordReader:
             place = (command.after.updated_at, *address(command.after.namespace, command.after.key)[:3])
         parameters = (*covered.parameters, self.now, *place, command.limit)
         found = fetch(self.connection, build(covered), parameters, planned=not covered.is_one_home)
-        return Page([*self._stored(found, vectors=command.vectors)], self._language())
+        return Page([*self._stored(found, vectors=command.vectors)], *self._state())
 
     def records_at(self, command: RecordsAt) -> Page:
         """Return items by their addresses."""
@@ -56,7 +56,7 @@ class RecordReader:
         stored = self._stored([one[:-1] for one in found], vectors=command.vectors)
         for (*_, number), one in zip(found, stored, strict=True):
             answers[number - 1] = one
-        return Page(answers, self._language())
+        return Page(answers, *self._state())
 
     def stats(self, command: Stats) -> Measured:
         """Return what lies below a prefix."""
@@ -75,9 +75,9 @@ class RecordReader:
         _, _, language, model, dims = fetch(self.connection, statements.state)[0]
         return Measured(measured, expired, vectors, model, dims, language)
 
-    def _language(self) -> str | None:
-        language: str | None = fetch(self.connection, self.statements.state)[0][2]
-        return language
+    def _state(self) -> tuple[str | None, str | None, int | None]:
+        _, _, language, model, dims = fetch(self.connection, self.statements.state)[0]
+        return language, model, dims
 
     def _stored(self, found: list[Any], *, vectors: bool) -> list[Stored]:
         """Return whole items from rows of theirs."""

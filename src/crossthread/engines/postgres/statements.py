@@ -153,6 +153,46 @@ JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace A
 """
             for embedding in ("NULL", "v.embedding")
         )
+        # Items as they were elsewhere: the second leaves those alone that were written later here.
+        self.restore, self.restore_unless_newer = (
+            f"""
+INSERT INTO {s}.items AS i
+    (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
+SELECT p.namespace, p.subspace, p.key, p.value::json, p.created_at, p.updated_at, p.minutes, p.expires_at,
+       p.address::json
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::float8[], $8::bigint[],
+            $9::text[])
+     AS p (namespace, subspace, key, value, created_at, updated_at, minutes, expires_at, address)
+ON CONFLICT (namespace, subspace, key) DO UPDATE SET
+    value = EXCLUDED.value, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
+    ttl_minutes = EXCLUDED.ttl_minutes, expires_at = EXCLUDED.expires_at
+{condition}RETURNING i.namespace, i.subspace, i.key
+"""
+            for condition in ("", "WHERE i.updated_at <= EXCLUDED.updated_at\n")
+        )
+        self.drop_words, self.drop_vectors = (
+            f"""
+DELETE FROM {s}.{table} AS t
+USING unnest($1::text[], $2::text[], $3::text[]) AS p (namespace, subspace, key)
+WHERE t.namespace = p.namespace AND t.subspace = p.subspace AND t.key = p.key
+"""
+            for table in ("words", "vectors")
+        )
+        self.restore_words = f"""
+INSERT INTO {s}.words (namespace, subspace, key, updated_at, terms, length)
+SELECT p.namespace, p.subspace, p.key, p.updated_at, p.terms::tsvector, p.length
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::integer[])
+     AS p (namespace, subspace, key, updated_at, terms, length)
+"""
+        self.restore_vectors = f"""
+INSERT INTO {s}.vectors (namespace, subspace, key, updated_at, hash, embedding)
+SELECT p.namespace, p.subspace, p.key, p.updated_at, p.hash, p.embedding
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::{v}.vector[])
+     AS p (namespace, subspace, key, updated_at, hash, embedding)
+"""
+        self.draw_later = (
+            f"SELECT setval('{s}.stamps', $1::bigint) FROM {s}.stamps AS x WHERE x.last_value < $1::bigint"
+        )
         self.refresh = f"""
 UPDATE {s}.items AS i
 SET expires_at = {s}.expiry(p.present, p.minutes)

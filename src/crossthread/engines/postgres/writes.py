@@ -13,7 +13,7 @@ from crossthread.engines.postgres.addresses import Address, address
 from crossthread.engines.postgres.connection import Connection, fetch
 from crossthread.engines.postgres.reads import ALWAYS, Renewal
 from crossthread.engines.postgres.statements import Statements, scope
-from crossthread.operations.commands import Answer, Batch, Conflict, Delete, Forget, Put, Row, Sweep, Write
+from crossthread.operations.commands import Answer, Batch, Conflict, Delete, Forget, Put, Restore, Row, Sweep, Write
 from crossthread.search.words import as_column
 
 CONFLICT = "CT001"  # what the functions of the schema raise
@@ -103,6 +103,58 @@ def _many(
     return statements.write, parameters + (_vectors(puts) if statements.has_vectors else [])
 
 
+def restore(connection: Connection, statements: Statements, commands: Sequence[Restore]) -> list[Answer]:
+    """Write items as they were elsewhere, in the caller's transaction; those that are newer here are left alone.
+
+    A few statements for any number of items: nothing is decided row by row.
+    """
+    places = [address(command.namespace, command.key) for command in commands]
+    written: set[tuple[str, str, str]] = set()
+    for replaces_newer in (False, True):
+        chosen = [n for n, command in enumerate(commands) if command.replaces_newer == replaces_newer]
+        chosen.sort(key=places.__getitem__)  # so that everybody locks rows in the same order
+        if chosen:
+            rows = [_restored_row(places[n], commands[n]) for n in chosen]
+            text = statements.restore if replaces_newer else statements.restore_unless_newer
+            written.update(fetch(connection, text, _transposed(rows)))
+    kept = [n for n in range(len(commands)) if places[n][:3] in written]
+    if not kept:
+        return [None] * len(commands)
+    # The rows of the items are locked now, so nobody else changes their words and vectors.
+    gone = _transposed([places[n][:3] for n in kept])
+    fetch(connection, statements.drop_words, gone)
+    rows = [
+        (*places[n][:3], commands[n].updated_at, *_words(commands[n])) for n in kept if commands[n].words is not None
+    ]
+    if rows:
+        fetch(connection, statements.restore_words, _transposed(rows))
+    if statements.has_vectors:
+        fetch(connection, statements.drop_vectors, gone)
+        vectors = [
+            (*places[n][:3], commands[n].updated_at, hash_, vector)
+            for n in kept
+            if (own := commands[n].vectors) is not None
+            for hash_, vector in zip(commands[n].hashes, own, strict=True)
+        ]
+        if vectors:
+            fetch(connection, statements.restore_vectors, _transposed(vectors))
+    fetch(connection, statements.draw_later, (max(commands[n].updated_at for n in kept),))
+    answers: list[Answer] = [None] * len(commands)
+    for n in kept:
+        command = commands[n]
+        answers[n] = Row(command.namespace, command.key, command.value, command.created_at, command.updated_at)
+    return answers
+
+
+def _restored_row(place: Address, command: Restore) -> tuple[Any, ...]:
+    times = command.created_at, command.updated_at, command.ttl_minutes, command.expires_at
+    return (*place[:3], command.value, *times, place.full)
+
+
+def _transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 def erase(connection: Connection, statements: Statements, command: Forget | Sweep, moment: Moment) -> int:
     """Erase a scope or what has expired; return how many items there were, for a scope the live ones."""
     if isinstance(command, Sweep):
@@ -141,7 +193,7 @@ def claim_space(connection: Connection, statements: Statements, named: str | Non
 def first_dims(batch: Batch) -> int | None:
     """Return the dimensions of the vectors that a batch writes, None where it writes none."""
     for command in batch.commands:
-        if isinstance(command, Put) and command.vectors is not None:
+        if isinstance(command, (Put, Restore)) and command.vectors is not None:
             return int(command.vectors.shape[1])
     return None
 
@@ -151,7 +203,7 @@ def is_plain(command: Write) -> bool:
     return isinstance(command, Delete) or (isinstance(command, Put) and command.expected is None)
 
 
-def _words(put: Put) -> tuple[str | None, int | None]:
+def _words(put: Put | Restore) -> tuple[str | None, int | None]:
     """Return the columns ``terms`` and ``length`` of the table of words."""
     return (None, None) if put.words is None else (as_column(put.words), put.words.length)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from traceback import clear_frames
 
-from crossthread.engines.sqlite.presence import LOG, Files, Identity, Looks
+from crossthread.engines.sqlite.presence import INDEX_OF_LOG, LOG, Files, Identity, Looks
 from crossthread.errors import (
     StoreBusyError,
     StoreClosedError,
@@ -55,16 +55,17 @@ def create_private(path: Path) -> None:
     Raises:
         StoreUnavailableError: The folder does not exist or refuses, or the path is a folder.
     """
-    if path.is_dir():
+    place = Path(os.path.realpath(path))  # a link may point to a file that is not there yet
+    if place.is_dir():
         raise StoreUnavailableError(f"{path} is a folder; a store is a file, such as {path / 'agent.db'}.")
-    if not path.parent.is_dir():
+    if not place.parent.is_dir():
         raise StoreUnavailableError(
-            f"{path} cannot be created: the folder {path.parent} does not exist; create it first."
+            f"{path} cannot be created: the folder {place.parent} does not exist; create it first."
         )
     try:
         # No other thread may connect between the two calls: closing a file drops this process's locks on it.
         with _creating:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         pass
     except OSError as error:
@@ -90,8 +91,22 @@ def check_size(path: Path) -> None:
 
 
 def is_read_only(path: Path) -> bool:
-    """Whether this process may read the file but not write it."""
-    return path.exists() and not os.access(path, os.W_OK)
+    """Whether this process may read the file but not write it, or not what has to stand beside it.
+
+    Raises:
+        StoreUnavailableError: Nobody can tell, as of a name that is too long, or in a folder that is closed.
+    """
+    place = os.path.realpath(path)
+    try:
+        os.stat(place)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreUnavailableError(f"{path} cannot be opened: {error.strerror}.") from error
+    if not os.access(place, os.W_OK):
+        return True
+    beside = [place + end for end in (LOG, INDEX_OF_LOG)]
+    return not os.access(os.path.dirname(place), os.W_OK) and not all(os.access(name, os.W_OK) for name in beside)
 
 
 def connect(

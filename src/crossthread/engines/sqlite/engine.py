@@ -65,7 +65,7 @@ class SQLiteEngine(BlockingEngine):
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__(clock)
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(path).absolute()  # with its "..", which behind a link to a folder lead elsewhere
         self._named: str | None = None
         self._limits = limits
         self._dialect = queries.DIALECT
@@ -85,8 +85,8 @@ class SQLiteEngine(BlockingEngine):
     @classmethod
     def from_url(cls, url: str, *, clock: Clock | None = None) -> SQLiteEngine:
         """Return the engine for a path, or ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
-        scheme, separator, rest = url.partition("://")
-        if not separator:
+        scheme, _, rest = url.partition("://")
+        if scheme.lower() != "sqlite":
             return cls(url, clock=clock)
         if not rest.startswith("/") or rest == "/":
             raise ConfigurationError(
@@ -366,7 +366,10 @@ class SQLiteEngine(BlockingEngine):
             connection.execute("COMMIT")
             self._unindexed = 0 if settled else self._unindexed + transaction.changes
             self._indexed = transaction.indexed
-            self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+            if transaction.is_in_order:
+                self._recent.add(transaction.before.latest, transaction.indexed, transaction.written)
+            else:
+                self._recent.clear()
             self.space = transaction.space
             if looks is None:
                 connection.files.check_database()  # what is acknowledged is in the file that is there

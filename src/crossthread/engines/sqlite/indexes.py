@@ -57,6 +57,11 @@ def settle_erased(connection: sqlite3.Connection, state: State, erasures: int) -
     connection.execute(queries.SET_INDEXED_ERASURES, (erasures,))
 
 
+def put_in(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """Put items into both indexes; they are sorted by time, in which order FTS5 takes them as one segment."""
+    _change(connection, queries.PUT_WORDS, queries.PUT_TEXT, entries)
+
+
 def take_out(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     """Take items out of both indexes."""
     _change(connection, queries.DELETE_WORDS, queries.DELETE_TEXT, entries)
@@ -118,6 +123,12 @@ class RecentTexts:
                 self._add(written)
                 self._until = written[-1][0]
             self._forget(indexed)
+
+    def clear(self) -> None:
+        """Forget all, to be read again: items came in before what is known."""
+        with self._lock:
+            self._times.clear()
+            self._indexed = self._until = 0
 
     def _read(self, connection: sqlite3.Connection) -> None:
         (indexed,) = connection.execute(queries.INDEXED_ITEMS).fetchone()

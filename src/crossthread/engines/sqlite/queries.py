@@ -150,6 +150,12 @@ WRITTEN_SINCE = "SELECT updated_at FROM crossthread_items WHERE updated_at >= ?"
 # Leaves an item alone that stands at the address.
 INSERT_NEW = f"{INSERT} ON CONFLICT (namespace, key) DO NOTHING"
 
+IS_TAKEN = "SELECT EXISTS (SELECT 1 FROM crossthread_items WHERE updated_at = ?)"
+
+PENDING = """
+SELECT updated_at FROM crossthread_erased WHERE number > ? AND (words IS NOT NULL OR texts IS NOT NULL)
+"""
+
 DELETE_ITEM = "DELETE FROM crossthread_items WHERE updated_at = ?"
 
 PUT_ERASED = "INSERT INTO crossthread_erased (number, updated_at, namespace, words, texts) VALUES (?, ?, ?, ?, ?)"
@@ -238,7 +244,20 @@ FROM crossthread_items
 WHERE updated_at IN (SELECT value FROM json_each(?))
 """
 
+# A time below zero, ~time, is that of an item that came in (see `restoring`); it may be gone again.
 ERASED_SINCE = "SELECT updated_at FROM crossthread_erased WHERE number > ?"
+
+# Whether the log reaches back to a number, and whether an item came in since.
+RESTORED_SINCE = """
+SELECT (SELECT min(number) FROM crossthread_erased) <= ?1 + 1,
+       EXISTS (SELECT 1 FROM crossthread_erased WHERE number > ?1 AND updated_at < 0)
+"""
+
+RESTORED_VECTORS = """
+SELECT updated_at, expires_at IS NOT NULL, vectors
+FROM crossthread_items
+WHERE updated_at IN (SELECT value FROM json_each(?)) AND updated_at <= ? AND +namespace >= ? AND +namespace < ?
+"""
 
 # Along the order by time: what is new stands at its end. The plus keeps the index by namespace out.
 VECTORS_SINCE = """

@@ -33,14 +33,14 @@ def records(connection: sqlite3.Connection, command: Records, horizon: int) -> P
     if command.after is not None:
         start = command.after.updated_at
     found = connection.execute(sql, (*parameters, start, horizon, command.limit)).fetchall()
-    return Page([_stored(one) for one in found], _language(connection))
+    return Page([_stored(one) for one in found], *_state(connection))
 
 
 def records_at(connection: sqlite3.Connection, command: RecordsAt, horizon: int) -> Page:
     """Return items by their addresses."""
     sql = queries.stored_at(vectors=command.vectors)
     found = [connection.execute(sql, (*address, horizon)).fetchone() for address in command.addresses]
-    return Page([None if one is None else _stored(one) for one in found], _language(connection))
+    return Page([None if one is None else _stored(one) for one in found], *_state(connection))
 
 
 def stats(connection: sqlite3.Connection, command: Stats, horizon: int, now: int) -> Measured:
@@ -54,9 +54,9 @@ def stats(connection: sqlite3.Connection, command: Stats, horizon: int, now: int
     return Measured(measured, expired, vectors, state.model, state.dims, state.language)
 
 
-def _language(connection: sqlite3.Connection) -> str | None:
-    found: str | None = connection.execute(queries.LANGUAGE).fetchone()[0]
-    return found
+def _state(connection: sqlite3.Connection) -> tuple[str | None, str | None, int | None]:
+    state = read_state(connection)
+    return state.language, state.model, state.dims
 
 
 def _scope(connection: sqlite3.Connection, prefix: str) -> tuple[str, tuple[Any, ...], bool]:

@@ -239,6 +239,11 @@ class _Loader:
         return self._follow_list(entry, entry.listed)
 
     def _follow_list(self, entry: Entry, listed: frozenset[int]) -> Entry | None:
+        if self.state.erasures != entry.version.erasures:
+            since = (entry.version.erasures,)
+            reaches_back, restored = self.connection.execute(queries.RESTORED_SINCE, since).fetchone()
+            if restored or not reaches_back:  # the same time may be that of another item now
+                return None
         times = [time for (time,) in self.connection.execute(queries.SCOPE_TIMES, self._bounds)]
         if len(times) > self.limits.listed_items:
             return None
@@ -263,6 +268,7 @@ class _Loader:
     def _follow_log(self, entry: Entry) -> Entry | None:
         vectors = entry.vectors
         count = self.state.erasures - entry.version.erasures
+        found: list[tuple[int]] = []
         if count:
             found = self.connection.execute(queries.ERASED_SINCE, (entry.version.erasures,)).fetchall()
             if len(found) < count:  # the log does not reach back so far
@@ -271,6 +277,14 @@ class _Loader:
             if vectors.hidden is not None and len(vectors.hidden) > len(vectors.ids) / 4:
                 return None
         expires = entry.expires
+        restored = [~time for (time,) in found if time < 0]
+        if restored:
+            if np.isin(np.array(restored, dtype=np.int64), vectors.ids).any():
+                return None  # a time that is there already, and hidden
+            parameters = (json.dumps(restored), entry.version.latest, *self._bounds)
+            items = self.connection.execute(queries.RESTORED_VECTORS, parameters).fetchall()
+            expires = expires or any(item[1] for item in items)
+            vectors = self._with(vectors, items)
         cursor = self.connection.execute(queries.VECTORS_SINCE, (entry.version.latest, *self._bounds))
         while items := cursor.fetchmany(_ROWS_AT_ONCE):
             expires = expires or any(item[1] for item in items)

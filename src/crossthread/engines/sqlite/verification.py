@@ -131,19 +131,25 @@ class _Check:
 
     def check_erased(self) -> None:
         previous: int | None = None
+        still_there: dict[int, int] = {}
         latest = max(self.state.last_write, self.state.latest)
         for number, time, namespace, column, texts, stands in self.connection.execute(_ERASED):
             if previous is not None and number != previous + 1:
                 self.findings.add(f"The log of erased items goes from number {previous} to {number}.")
             previous = number
-            if stands:
-                self.findings.add(f"The item written at {time} is noted as erased, number {number}, and still there.")
+            if time < 0:  # not erased: an item came in with the time ~time
+                time = ~time
+                still_there.pop(time, None)
+            elif stands:
+                still_there[time] = number
             if time > latest:
                 self.findings.add(f"The item erased as number {number} was written at {time}, after the last write.")
             if number > self.state.indexed_erasures:
                 self.expect(time, namespace, column, texts)
             elif namespace or column is not None or texts is not None:
                 self.findings.add(f"The log of erased items still has words or texts of number {number}.")
+        for time, number in still_there.items():
+            self.findings.add(f"The item written at {time} is noted as erased, number {number}, and still there.")
 
     def check_state(self) -> None:
         state = self.state

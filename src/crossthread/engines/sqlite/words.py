@@ -8,19 +8,16 @@ syntax. Scores are computed above (``search.keyword``), from the item's own list
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-_TERMS = re.compile("([^ :]+):")
 _LONGEST_KEPT = 1000  # characters of a namespace; a cache of longer ones would have no bounds
 
 
 def document(namespace: str, column: str) -> str:
     """Return what FTS5 indexes for an item."""
-    terms = _TERMS.findall(column)
-    tokens = [f"t{term}" for term in terms] if column.isascii() else map(_token, terms)
-    return " ".join([*_scopes(namespace), *tokens])
+    terms = [_token(entry.partition(":")[0]) for entry in column.split(" ")] if column else []
+    return " ".join([*_scopes(namespace), *terms])
 
 
 def expression(prefix: str, terms: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from crossthread.operations.commands import (
     Delete,
     Forget,
     Put,
+    Restore,
     Row,
     Sweep,
 )
@@ -51,6 +52,8 @@ class Progress(NamedTuple):
     erasures: int
     space: VectorSpace
     erased: bool
+    lowered: bool
+    is_in_order: bool
     changes: int
     written: int
 
@@ -75,6 +78,8 @@ class Transaction:
         self.space = self.before.space
         self.admitted = 0  # dimensions that were found to be those of the store
         self.erased = False
+        self.lowered = False  # whether the latest item may be gone, without one that is later
+        self.is_in_order = True  # whether all that was written is later than what was there
         self.changes = 0
         """How many changes the indexes of words and texts have yet to be told of."""
         self.written: list[tuple[int, tuple[bytes, ...]]] = []
@@ -91,6 +96,8 @@ class Transaction:
                 answers[position] = reader.answer(batch.commands[position])
             self.renew(reader.renewals, batch.omit_expired)
         horizon = self.now if batch.omit_expired else ALWAYS
+        if isinstance(batch.commands[0], Restore):  # no others are in its batch
+            return self._restore([command for command in batch.commands if isinstance(command, Restore)])
         if not reads and len(batch.commands) > 1 and all(map(_is_plain_put, batch.commands)):
             return self._put_all(cast(Sequence[Put], batch.commands), horizon)
         stretch = Stretch()
@@ -103,12 +110,21 @@ class Transaction:
     def save(self) -> Progress:
         """Return what `restore` needs after a part of the transaction was taken back."""
         return Progress(
-            self.latest, self.last_write, self.erasures, self.space, self.erased, self.changes, len(self.written)
+            self.latest,
+            self.last_write,
+            self.erasures,
+            self.space,
+            self.erased,
+            self.lowered,
+            self.is_in_order,
+            self.changes,
+            len(self.written),
         )
 
     def restore(self, before: Progress) -> None:
         """Take back what the object knows about a part that was rolled back."""
-        self.latest, self.last_write, self.erasures, self.space, self.erased, self.changes, written = before
+        self.latest, self.last_write, self.erasures, self.space, *flags, self.changes, written = before
+        self.erased, self.lowered, self.is_in_order = flags
         self.admitted = 0
         del self.written[written:]
 
@@ -121,7 +137,7 @@ class Transaction:
 
     def finish(self, settle: bool) -> None:
         """Write what changed of the state; with ``settle``, bring the indexes of words and texts up to date."""
-        if self.erased or self.space != self.before.space:
+        if self.erased or self.lowered or self.space != self.before.space:
             self.connection.execute(queries.SET_STATE, (self.last_write, self.space.model, self.space.dims))
         if settle:
             indexes.settle(self.connection, self.before, self.latest, self.erasures)
@@ -202,13 +218,17 @@ class Transaction:
         return created_at
 
     def _new_row(self, command: Put, stamp: int) -> tuple[Any, ...]:
-        texts, vectors = self._packed(command)
-        words, length = (None, None) if command.words is None else (as_column(command.words), command.words.length)
         ends = ttl.expiry(self.now, command.ttl_minutes)
         address = command.namespace, command.key
-        return (stamp, *address, command.value, stamp, command.ttl_minutes, ends, length, words, texts, vectors)
+        return (stamp, *address, command.value, stamp, command.ttl_minutes, ends, *self._found_by(command))
 
-    def _packed(self, command: Put) -> tuple[bytes | None, bytes | None]:
+    def _found_by(self, command: Put | Restore) -> tuple[Any, ...]:
+        """Return the columns of what an item is found by: length, words, texts, vectors."""
+        texts, vectors = self._packed(command)
+        words, length = (None, None) if command.words is None else (as_column(command.words), command.words.length)
+        return length, words, texts, vectors
+
+    def _packed(self, command: Put | Restore) -> tuple[bytes | None, bytes | None]:
         """Return the texts and vectors of a put as columns."""
         if command.vectors is None:
             return None, None
@@ -221,6 +241,75 @@ class Transaction:
             self.space = self.space.admit(dims)
             self.admitted = dims
         return b"".join(command.hashes), to_bytes(command.vectors)
+
+    def _restore(self, commands: Sequence[Restore]) -> list[Answer]:
+        """Write items with the times that they had elsewhere, which may be earlier than those of others.
+
+        Who follows the end of the table does not see them there, so each leaves its time in the log of erased items, as
+        ~time; and the indexes, which are complete up to some time, are told at once of what belongs before it.
+        """
+        answers: list[Answer] = [None] * len(commands)
+        chosen = []
+        stretch = Stretch()
+        for position, command in enumerate(commands):
+            found = self._found(queries.CURRENT, (command.namespace, command.key))
+            if not command.replaces_newer and any(one.updated_at > command.updated_at for one in found):
+                continue
+            if found:
+                self.lowered = True
+                self._take_away(found)
+            chosen.append(position)
+            stretch.pause()
+        chosen.sort(key=lambda position: commands[position].updated_at)
+        times = self._free_times([commands[position].updated_at for position in chosen])
+        early = [time for time in times if time <= self.before.indexed_items]
+        if early and not self._pending().isdisjoint(early):
+            # An index entry of this time must go before another one comes.
+            indexes.settle_erased(self.connection, self.before, self.erasures)
+        rows = []
+        entries: list[indexes.Entry] = []
+        for time, position in zip(times, chosen, strict=True):
+            command = commands[position]
+            address = command.namespace, command.key
+            found_by = self._found_by(command)
+            ends = command.ttl_minutes, command.expires_at
+            rows.append((time, *address, command.value, command.created_at, *ends, *found_by))
+            answers[position] = Row(*address, command.value, command.created_at, time)
+            if time <= self.before.indexed_items:
+                _, words, texts, _ = found_by
+                entries.append((time, command.namespace, words, texts))
+            else:
+                self.changes += 1
+            stretch.pause()
+        self.connection.executemany(queries.INSERT, rows)
+        indexes.put_in(self.connection, entries)
+        self._note_restored([time for time in times if time <= self.last_write])
+        if times:
+            self.is_in_order = self.is_in_order and times[0] > self.last_write
+            self.latest, self.last_write = max(self.latest, times[-1]), max(self.last_write, times[-1])
+            self.written += [(time, commands[position].hashes) for time, position in zip(times, chosen, strict=True)]
+        return answers
+
+    def _free_times(self, wanted: Sequence[int]) -> list[int]:
+        """Return a time for each that no item has: the one wanted, or the next free one; both in order."""
+        times: list[int] = []
+        for time in wanted:
+            free = max(time, times[-1] + 1) if times else time
+            while self.connection.execute(queries.IS_TAKEN, (free,)).fetchone()[0]:
+                free += 1
+            times.append(free)
+        return times
+
+    def _pending(self) -> set[int]:
+        """Return the times of items that are gone and have yet to be taken out of the indexes."""
+        found = self.connection.execute(queries.PENDING, (self.before.indexed_erasures,))
+        return {time for (time,) in found}
+
+    def _note_restored(self, times: Sequence[int]) -> None:
+        notes = [(number, ~time, "", None, None) for number, time in enumerate(times, self.erasures + 1)]
+        self.connection.executemany(queries.PUT_ERASED, notes)
+        self.erasures += len(notes)
+        self.changes += len(notes)
 
     def _erase(self, found: Sequence[_Found]) -> None:
         """Erase items with all that belongs to them."""

@@ -39,7 +39,7 @@ CAPABILITIES = {
     "closing": "close(), aclose(), with and async with; StoreClosedError afterwards.",
     "strict_settings": "index= and ttl= settings that cannot be used raise ConfigurationError.",
     "extras": "forget(), count() and update() with their async twins.",
-    "records": "records(), record() and stats() with their async twins.",
+    "records": "records(), record() and stats() with their async twins; exports and imports.",
 }
 """What a test may need beyond a plain LangGraph store; the names for `SuiteBase.lacks`."""
 

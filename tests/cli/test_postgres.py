@@ -1,0 +1,40 @@
+"""The command line on a server: the same commands by a URL, and nothing is created by looking."""
+
+from __future__ import annotations
+
+import pytest
+
+from crossthread import Memory
+from servers import run_sql, schema_for, store_url
+
+
+@pytest.fixture
+def url(tmp_path):
+    return store_url(tmp_path)
+
+
+def test_looking_creates_nothing(ct, url, tmp_path):
+    for arguments in (["ls"], ["search"], ["stats"], ["rm", "a", "b", "--yes"]):
+        told = ct(arguments[0], url, *arguments[1:], code=1)
+        assert "schema" in told
+    assert ct("threads", "list", url) == ""
+    schemas = run_sql("SELECT count(*) FROM pg_namespace WHERE nspname = %s", schema_for(tmp_path))
+    assert schemas == [(0,)]
+
+
+def test_the_same_commands(ct, ctj, url, monkeypatch):
+    ct("put", url, "memories.ada", "note", '{"text": "likes pizza"}', "--language", "english")
+    ct("put", url, "memories.ada", "other", '{"text": "likes soup"}')
+    assert [hit["key"] for hit in ctj("search", url, "memories", "--query", "pizzas")] == ["note"]
+    assert ctj("stats", url)[0]["language"] == "english"
+    assert "password" not in ctj("stats", url)[0]["place"]
+    with Memory(url, store=None) as memory:
+        memory.entrypoint(lambda text: text).invoke("hi", {"configurable": {"thread_id": "monday", "user_id": "ada"}})
+    monkeypatch.setenv("CROSSTHREAD_URL", url)
+    assert [thread["thread_id"] for thread in ctj("threads", "list")] == ["monday"]
+    assert ctj("verify")[0] == {"items": 2, "ok": True, "problems": []}
+    (gone,) = ctj("forget", "memories.ada", "--threads", "user_id=ada", "--yes")
+    assert (gone["items"], gone["threads"]) == (2, ["monday"])
+    assert len(gone["remains"]) >= 1  # a server keeps logs and backups of its own
+    assert ctj("ls") == []
+    assert "pg_dump" in ct("backup", "copy.db", code=1)
