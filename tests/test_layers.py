@@ -33,6 +33,7 @@ LAYERS = [
     "engines.postgres.distribute",
     "reranking turns batch records calls update sweeper store",
     "moving.items moving.lines moving.restoring moving.exporting moving.importing",
+    "moving.foreign moving.copying",
     "telemetry.operations telemetry.recorder telemetry.store telemetry",
     "checkpointing.base checkpointing.sqlite checkpointing.postgres_server checkpointing.postgres",
     "checkpointing.opening",

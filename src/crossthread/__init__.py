@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from crossthread.forgetting import Forgotten
     from crossthread.memory import Memory
+    from crossthread.moving.copying import BadItem, Copied, acopy_store, copy_store
     from crossthread.moving.exporting import aexport_lines, export_lines
     from crossthread.moving.importing import BadLine, Imported, aimport_lines, import_lines
     from crossthread.records import NamespaceStats, Record, StoreStats
@@ -63,9 +64,11 @@ __version__ = "0.1.0"
 logging.getLogger("crossthread").addHandler(logging.NullHandler())
 
 __all__ = [
+    "BadItem",
     "BadLine",
     "Collection",
     "ConfigurationError",
+    "Copied",
     "CrossthreadError",
     "EmbeddingError",
     "EmbeddingTimeoutError",
@@ -109,13 +112,19 @@ __all__ = [
     "TypedItem",
     "UnsupportedError",
     "Verification",
+    "acopy_store",
     "aexport_lines",
     "aimport_lines",
+    "copy_store",
     "export_lines",
     "import_lines",
 ]
 
 _HOMES = {
+    "BadItem": "crossthread.moving.copying",
+    "Copied": "crossthread.moving.copying",
+    "acopy_store": "crossthread.moving.copying",
+    "copy_store": "crossthread.moving.copying",
     "BadLine": "crossthread.moving.importing",
     "Imported": "crossthread.moving.importing",
     "aexport_lines": "crossthread.moving.exporting",

@@ -32,6 +32,7 @@ SAID = {
     "14_typed_memories": ["as always, pizza with olives", "'old' does not fit: topic: Field required"],
     "15_threads": ["monday: ada has", "-- what if --", "3 in the basket", "1 in the basket"],
     "16_forget_a_person": ["erased 2 memories and the threads friday, monday; complete: True"],
+    "18_move_memories": ["3 memories are in a file now.", "second import: 0 written, 2 there already"],
     "17_deployment": ["chat: My cat is called Turing.", "found: ['I live in Rome.']"],
 }
 

@@ -44,7 +44,7 @@ def edit(
     What is saved is written when the editor ends, if it is JSON, and if nobody else has written the item meanwhile.
     Otherwise nothing is written, and your text is kept in a file. An item that expires lives for its time anew.
     """
-    from crossthread.cli.opening import finding, open_for_writing
+    from crossthread.cli.indexing import finding, open_for_writing
 
     out = Output(json)
     address = labels(namespace)

@@ -30,7 +30,8 @@ def ui(
 
     Needs `pip install 'crossthread[ui]'`. The address is printed on standard output; it works once.
     """
-    from crossthread.cli.opening import check_there, loaded
+    from crossthread.cli.embedders import loaded
+    from crossthread.cli.opening import check_there
     from crossthread.ui import serve
 
     check_there(store)

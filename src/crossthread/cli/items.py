@@ -77,7 +77,7 @@ def put(
     A new file is a store whose items are found by words, or as the options say. In a store that is there, the item is
     found as the others are; where that needs a model that is not known here, nothing is written.
     """
-    from crossthread.cli.opening import finding, open_for_writing
+    from crossthread.cli.indexing import finding, open_for_writing
 
     out = Output(json)
     address = labels(namespace)

@@ -1,4 +1,4 @@
-"""The commands ``export``, ``import`` and ``copy``: memories on their way from one place to another."""
+"""The commands ``export`` and ``import``: memories as lines of text."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ def import_(
     lines before it written, or is left out and told (`--skip-bad`, exit code 4).
     """
     from crossthread import import_lines
-    from crossthread.cli.opening import is_there, open_for_import
+    from crossthread.cli.indexing import open_for_import
+    from crossthread.cli.opening import is_there
     from crossthread.moving.lines import read_header
 
     out = Output(json)

@@ -69,7 +69,8 @@ def search(
     Words need no option: the store knows their language. Vectors need the model that made them, unless it is
     `local`, the offline one. Reading does not prolong the life of what is found.
     """
-    from crossthread.cli.opening import open_for_search, open_store
+    from crossthread.cli.indexing import open_for_search
+    from crossthread.cli.opening import open_store
 
     out = Output(json)
     prefix = labels(namespace, empty_allowed=True)

@@ -86,7 +86,8 @@ def from_stored(stored: Stored, fields: tuple[str, ...], language: Language | No
     index, texts = _indexed(stored, fields, language)
     namespace, key, value, created_at, updated_at, *_ = stored.row
     times = created_at, updated_at, stored.ttl_minutes, stored.expires_at
-    return Moving(namespace, key, value, *times, index, texts, stored.hashes, stored.vectors, stored.words)
+    vectors = stored.vectors if stored.hashes else None
+    return Moving(namespace, key, value, *times, index, texts, stored.hashes, vectors, stored.words)
 
 
 def _indexed(

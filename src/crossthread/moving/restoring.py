@@ -79,14 +79,11 @@ def receiver_for(
             "copied into it; see Engine.keeps_records."
         )
     has_embedder = index is not None and index.embed is not None
-    if vectors:
-        own = engine.space
-        for mine, theirs in ((own.model, space.model), (own.dims, space.dims)):
-            if mine is not None and theirs is not None and mine != theirs:
-                raise IndexMismatchError(
-                    f"{source} have vectors of {_named(space.model, space.dims)}, and those of {store.place} are of "
-                    f"{_named(own.model, own.dims)}. {remedy}"
-                )
+    if vectors and not agrees(engine.space, space):
+        raise IndexMismatchError(
+            f"{source} have vectors of {_named(space.model, space.dims)}, and those of {store.place} are of "
+            f"{_named(engine.space.model, engine.space.dims)}. {remedy}"
+        )
     language = index.language if index is not None else None
     wants_space = vectors and not has_embedder and space.dims is not None
     if language is None or wants_space:
@@ -104,6 +101,12 @@ def receiver_for(
         takes_words=language is not None and language.name == space.language,
         replaces_newer=replaces_newer,
     )
+
+
+def agrees(own: VectorSpace, space: Space) -> bool:
+    """Whether vectors may be of one model: neither name nor dimensions differ, as far as both are known."""
+    pairs = ((own.model, space.model), (own.dims, space.dims))
+    return not any(mine is not None and theirs is not None and mine != theirs for mine, theirs in pairs)
 
 
 def _named(model: str | None, dims: int | None) -> str:
