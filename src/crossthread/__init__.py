@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from crossthread.moving.exporting import aexport_lines, export_lines
     from crossthread.moving.importing import BadLine, Imported, aimport_lines, import_lines
     from crossthread.records import NamespaceStats, Record, StoreStats
+    from crossthread.reembedding import Reembedded, ReembedEstimate
     from crossthread.scopes.scope import Scope
     from crossthread.scopes.view import ScopedStore
     from crossthread.settings import IndexConfig
@@ -91,6 +92,8 @@ __all__ = [
     "MemoryValidationError",
     "NamespaceStats",
     "Record",
+    "ReembedEstimate",
+    "Reembedded",
     "RerankError",
     "SchemaVersionError",
     "Scope",
@@ -141,6 +144,8 @@ _HOMES = {
     "MemoryStore": "crossthread.store",
     "NamespaceStats": "crossthread.records",
     "Record": "crossthread.records",
+    "ReembedEstimate": "crossthread.reembedding",
+    "Reembedded": "crossthread.reembedding",
     "Scope": "crossthread.scopes.scope",
     "ScopedStore": "crossthread.scopes.view",
     "StoreStats": "crossthread.records",

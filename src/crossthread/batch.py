@@ -18,8 +18,22 @@ from crossthread import values
 from crossthread._clock import to_datetime
 from crossthread._program import Program
 from crossthread._text import escape, unescape
+from crossthread.embedding.base import Embedder
+from crossthread.errors import StoreBusyError
 from crossthread.namespaces import from_text, to_text
-from crossthread.operations.commands import WRITES, Answer, Batch, Get, KnownVectors, Parts, Put, Restore, Row, Search
+from crossthread.operations.commands import (
+    WRITES,
+    Answer,
+    Batch,
+    Get,
+    Held,
+    KnownVectors,
+    Parts,
+    Put,
+    Restore,
+    Row,
+    Search,
+)
 from crossthread.operations.plan import Plan, Planner, RerankedPage
 from crossthread.search.vectors import Vectors, from_bytes, unit_vectors
 from crossthread.settings import IndexSettings
@@ -41,8 +55,25 @@ class Compute(NamedTuple):
 class Embed(NamedTuple):
     """The request to embed distinct documents and distinct queries; answered with two lists of raw vectors."""
 
+    embedder: Embedder
     documents: list[str]
     queries: list[str]
+
+
+class Pause(NamedTuple):
+    """The request to wait for some seconds."""
+
+    seconds: float
+
+
+class Model(NamedTuple):
+    """Who embeds for a store, and what its vectors are; replaced as a whole when that changes."""
+
+    embedder: Embedder | None
+    dims: int | None
+    """The dimensions of the store's vectors where they are known."""
+    generation: int
+    """See `crossthread.operations.reembedding`."""
 
 
 class Rerank(NamedTuple):
@@ -52,15 +83,13 @@ class Rerank(NamedTuple):
     hits: list[SearchItem]
 
 
-def run_batch(
-    ops: Iterable[Any], index: IndexSettings | None, dims: int | None, omit_expired: bool
-) -> Program[list[Any]]:
+def run_batch(ops: Iterable[Any], index: IndexSettings | None, model: Model, omit_expired: bool) -> Program[list[Any]]:
     """Run operations together and return their results in order.
 
     Args:
         ops: LangGraph's operations, and ours (``operations.plan``).
         index: The store's index settings.
-        dims: The dimensions of the store's vectors where they are known.
+        model: What makes its vectors.
         omit_expired: Whether expired items are gone before they are swept.
 
     Raises:
@@ -68,19 +97,41 @@ def run_batch(
     """
     plan = yield from _planned(list(ops), index)
     if plan.texts or plan.queries:
-        yield from embed_plan(plan, dims)
+        yield from embed_plan(plan, model)
     if not plan.commands:
         return [None] * len(plan.answers)
     reads = len(plan.commands)
     if plan.reranked:  # the writes, which come last, wait: an error of a reranker leaves nothing of them behind
         reads = sum(not isinstance(command, WRITES) for command in plan.commands)
-    answers = yield Batch(tuple(plan.commands[:reads]), omit_expired)
+    answers = yield from until_done(Batch(tuple(plan.commands[:reads]), omit_expired, model.generation))
     results = yield from _decoded(plan, answers)
     for number, page in plan.reranked.items():
         results[number] = yield from _reranked(page, results[number], omit_expired)
     if reads < len(plan.commands):
-        yield Batch(tuple(plan.commands[reads:]), omit_expired)
+        yield from until_done(Batch(tuple(plan.commands[reads:]), omit_expired, model.generation))
     return results
+
+
+_HELD_PAUSE_SECONDS = 0.02
+_LONGEST_HELD_SECONDS = 30.0
+
+
+def until_done(batch: Batch) -> Program[list[Answer]]:
+    """Return the answers of an engine; where it keeps vectors out for a moment, ask it again."""
+    waited = 0.0
+    while True:
+        try:
+            answers: list[Answer] = yield batch
+        except Held:
+            if waited > _LONGEST_HELD_SECONDS:
+                raise StoreBusyError(
+                    f"For {_LONGEST_HELD_SECONDS:g} seconds the store took no vectors, since reembed() is about to "
+                    "switch to others. Nothing was written; try again."
+                ) from None
+            yield Pause(_HELD_PAUSE_SECONDS)
+            waited += _HELD_PAUSE_SECONDS
+        else:
+            return answers
 
 
 def _planned(ops: list[Any], index: IndexSettings | None) -> Program[Plan]:
@@ -174,8 +225,9 @@ def _much(answers: list[Answer]) -> bool:
     return characters > _LIGHT_CHARACTERS
 
 
-def embed_plan(plan: Plan, dims: int | None) -> Program[None]:
+def embed_plan(plan: Plan, model: Model) -> Program[None]:
     """Give the plan's puts and searches their vectors; asks the embedder once, for texts the store does not know."""
+    dims = model.dims
     hashes: dict[str, bytes] = {}
     places: dict[str, None] = {}
     for position, texts in plan.texts.items():
@@ -184,7 +236,7 @@ def embed_plan(plan: Plan, dims: int | None) -> Program[None]:
         places[put.namespace] = None
     known: dict[bytes, bytes] = {}
     if hashes:
-        (known,) = yield Batch((KnownVectors(tuple(hashes.values()), tuple(places)),))
+        (known,) = yield Batch((KnownVectors(tuple(hashes.values()), tuple(places)),), generation=model.generation)
     vectors = {text: from_bytes(known[h]).reshape(1, -1) for text, h in hashes.items() if h in known} if known else {}
     if vectors and dims is None:
         dims = next(iter(vectors.values())).size
@@ -192,8 +244,9 @@ def embed_plan(plan: Plan, dims: int | None) -> Program[None]:
     queries = list(dict.fromkeys(plan.queries.values()))
     found_queries: dict[str, Any] = {}
     if documents or queries:
+        assert model.embedder is not None
         began = perf_counter()
-        raw_documents, raw_queries = yield Embed(documents, queries)
+        raw_documents, raw_queries = yield Embed(model.embedder, documents, queries)
         took = perf_counter() - began
         if took > _SLOW_SECONDS or logger.isEnabledFor(logging.DEBUG):
             level = logging.INFO if took > _SLOW_SECONDS else logging.DEBUG

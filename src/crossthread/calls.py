@@ -16,8 +16,7 @@ from contextvars import Context, copy_context
 from typing import Any, NamedTuple, TypeVar
 
 from crossthread._program import Program
-from crossthread.batch import Compute, Embed, Rerank
-from crossthread.embedding.base import Embedder
+from crossthread.batch import Compute, Embed, Pause, Rerank
 from crossthread.engines._worker import HANDED_ON, Answers, Stretch, Worker, wake
 from crossthread.engines.base import BlockingEngine
 from crossthread.errors import StoreClosedError
@@ -79,22 +78,20 @@ class Calls:
 
     Args:
         engine: Where batches are executed.
-        embedder: What answers `Embed`, where the store has one.
         reranker: What answers `Rerank`, where the store has one.
     """
 
-    def __init__(self, engine: BlockingEngine, embedder: Embedder | None, reranker: Reranker | None) -> None:
+    def __init__(self, engine: BlockingEngine, reranker: Reranker | None) -> None:
         self._engine = engine
-        self._embedder = embedder
         self._reranker = reranker
         # An engine that reads in several threads waits for a server, which answers many questions at once in less time.
         self._together = _READS_AT_ONCE if engine.read_threads > 1 else _READS_WITHOUT_A_PAUSE
         self._readers = Worker(self._advance, "crossthread-call", engine.read_threads, _READS_AT_ONCE)
         self._models = Worker(self._think, "crossthread-model", _MODEL_THREADS)
 
-    def ask(self, embedder: Embedder | None, reranker: Reranker | None) -> None:
-        """Ask these models from now on."""
-        self._embedder, self._reranker = embedder, reranker
+    def ask(self, reranker: Reranker | None) -> None:
+        """Ask this reranker from now on."""
+        self._reranker = reranker
 
     async def run(self, program: Program[_T]) -> _T:
         """Wait, without blocking the loop, for what a program returns.
@@ -179,17 +176,20 @@ class Calls:
     def _blocks(self, request: Any) -> bool:
         match request:
             case Embed():
-                return self._embedder is not None and self._embedder.blocks
+                return request.embedder.blocks
+            case Pause():
+                return False
             case Rerank():
                 return self._reranker is not None and self._reranker.blocks
             case _:
                 raise AssertionError(f"unknown request: {request!r}")
 
-    def _on_loop(self, request: Embed | Rerank) -> Callable[[], Awaitable[Any]]:
-        embedder, reranker = self._embedder, self._reranker
+    def _on_loop(self, request: Embed | Rerank | Pause) -> Callable[[], Awaitable[Any]]:
+        reranker = self._reranker
         if isinstance(request, Embed):
-            assert embedder is not None
-            return lambda: embedder.aembed(*request)
+            return lambda: request.embedder.aembed(request.documents, request.queries)
+        if isinstance(request, Pause):
+            return lambda: asyncio.sleep(request.seconds)
         assert reranker is not None
         return lambda: reranker.arerank(*request)
 
@@ -233,8 +233,7 @@ class Calls:
 
     def _ask(self, request: Embed | Rerank) -> Any:
         if isinstance(request, Embed):
-            assert self._embedder is not None
-            return self._embedder.embed_in_thread(*request)
+            return request.embedder.embed_in_thread(request.documents, request.queries)
         assert self._reranker is not None
         return self._reranker.rerank_in_thread(*request)
 

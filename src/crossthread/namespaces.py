@@ -23,6 +23,12 @@ WILDCARD = "*"
 MAX_LABELS = 100
 """Labels that a namespace may have: far beyond what anybody names, and few enough for every database's indexes."""
 
+MAX_BYTES = 1800
+"""How long a namespace may be in UTF-8, with a byte more for every label, of which each counts 200 at the most."""
+
+_MOST_OF_A_LABEL = 200
+_LARGEST_CHARACTER = 6  # bytes: five escaped, or four, and one for a label that is no longer
+
 _LONGEST_KEPT = 1000  # characters; caches that held longer ones would have no bounds
 
 
@@ -104,7 +110,15 @@ def checked(namespace: Any, *, empty_allowed: bool = False) -> Namespace:
             continue
         raise InvalidNamespaceError(f"Invalid namespace label {shown(label)} in {shown(namespace)}: {problem}.")
     # Subclasses become plain text: an enum's own str() and format() may say something else.
-    return tuple([str.__str__(label) for label in namespace])
+    labels = tuple([str.__str__(label) for label in namespace])
+    if sum(map(len, labels)) > MAX_BYTES // _LARGEST_CHARACTER:
+        size = sum(min(_MOST_OF_A_LABEL, len(escape(label).encode())) + 1 for label in labels)
+        if size > MAX_BYTES:
+            raise InvalidNamespaceError(
+                f"A namespace has at most {MAX_BYTES:,} bytes, not {size:,} as {shown(namespace)}. (In UTF-8; a label "
+                f"counts {_MOST_OF_A_LABEL} at the most, and a byte more.)"
+            )
+    return labels
 
 
 def text_range(prefix: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 import random
+import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
@@ -31,14 +32,19 @@ from crossthread import namespaces
 from crossthread._clock import Clock, system_clock
 from crossthread._closing import Closing
 from crossthread._program import Program, adrive, drive
-from crossthread.batch import Compute, Embed, Rerank, as_item, run_batch
+from crossthread.batch import Compute, Embed, Model, Pause, Rerank, as_item, run_batch
 from crossthread.calls import Calls
-from crossthread.embedding.adapters import LangChainEmbedder, as_embedder
-from crossthread.embedding.base import Embedder
-from crossthread.embedding.timeout import TimedEmbedder
+from crossthread.embedding.adapters import LangChainEmbedder
+from crossthread.embedding.timeout import timed_embedder
 from crossthread.engines.base import BlockingEngine, Engine, Preferences, VectorSpace
 from crossthread.engines.registry import engine_for
-from crossthread.errors import ConfigurationError, InvalidArgumentError, StoreClosedError, UnsupportedError
+from crossthread.errors import (
+    ConfigurationError,
+    IndexMismatchError,
+    InvalidArgumentError,
+    StoreClosedError,
+    UnsupportedError,
+)
 from crossthread.filters.parse import parse_filter
 from crossthread.operations.commands import Batch, Count, Forget, Row, Sweep
 from crossthread.operations.plan import ModalSearchOp, get_command
@@ -52,12 +58,13 @@ from crossthread.records import (
     run_record,
     run_records,
 )
+from crossthread.reembeds import Reembeds
 from crossthread.reranking import Reranker
 from crossthread.settings import Durability, IndexConfig, IndexSettings, Mode, checked_durability, parse_index
 from crossthread.sweeper import Sweeper
 from crossthread.ttl import TTLConfig, checked_ttl, omits_expired, parse_ttl
 from crossthread.turns import Turns
-from crossthread.update import Call, Pause, Run, Turn, run_update
+from crossthread.update import Call, Run, Turn, run_update
 from crossthread.verification import Verification
 
 logger = logging.getLogger("crossthread.store")
@@ -67,7 +74,7 @@ _T = TypeVar("_T")
 _SWEEP_MINUTES = 5.0  # LangGraph's default for a sweeper started by hand
 
 
-class MemoryStore(Closing, BaseStore):
+class MemoryStore(Reembeds, Closing, BaseStore):
     """A LangGraph store that lasts: one local file (or memory, or another engine) with exact semantic search.
 
     One object serves sync and async callers, any thread and any event loop; several processes may open one file. It is
@@ -109,7 +116,7 @@ class MemoryStore(Closing, BaseStore):
         clock: Clock | None = None,
     ) -> None:
         self._index = parse_index(index)
-        self._embedder = _embedder_of(self._index) if self._index is not None else None
+        self._model = Model(timed_embedder(self._index) if self._index is not None else None, None, 0)
         self._reranker = Reranker(self._index) if self._index is not None and self._index.rerank is not None else None
         self.index_config: dict[str, Any] | None = dict(index) if index is not None else None
         self.ttl_config: TTLConfig | None = parse_ttl(ttl)  # type: ignore[assignment]  # ours allows a fraction
@@ -118,12 +125,14 @@ class MemoryStore(Closing, BaseStore):
         self._turns = Turns()
         self._sweeper: Sweeper | None = None
         self._engine = url if isinstance(url, Engine) else engine_for(url, clock=clock)
-        self._calls = (
-            Calls(self._engine, self._embedder, self._reranker) if isinstance(self._engine, BlockingEngine) else None
-        )
+        self._calls = Calls(self._engine, self._reranker) if isinstance(self._engine, BlockingEngine) else None
+        self._reembedding = threading.Lock()  # held by the one run of this object
+        self._switching = threading.Lock()  # held while the engine has another model already, and this object not yet
         try:
             self._engine.prefer(_preferences(durability, self._index))
             self._open(create=self._engine.sets_up_itself)
+            # What others make of the vectors later is not taken on: this store's embedder may not fit it.
+            self._model = self._model._replace(generation=self._engine.space.generation)
         except BaseException:
             self._engine.close()
             raise
@@ -150,7 +159,7 @@ class MemoryStore(Closing, BaseStore):
     @property
     def embeddings(self) -> Embeddings | None:
         """The store's embeddings as a LangChain object, or None without ``index``."""
-        embedder = self._embedder
+        embedder = self._model.embedder
         if embedder is None:
             return None
         while (inner := getattr(embedder, "embedder", None)) is not None:  # a time limit, or telemetry
@@ -172,14 +181,14 @@ class MemoryStore(Closing, BaseStore):
         self._open(create=True)
 
     def _open(self, create: bool) -> None:
-        settings, embedder = self._index, self._embedder
+        settings, embedder = self._index, self._model.embedder
         space = None if settings is None or embedder is None else VectorSpace(embedder.model, settings.dims)
         self._engine.open(space, None if settings is None else settings.language.name, create=create)
 
-    def _calls_ask(self, embedder: Embedder | None, reranker: Reranker | None) -> None:
-        """Let async calls ask these models from now on."""
+    def _calls_ask(self, reranker: Reranker | None) -> None:
+        """Let async calls ask this reranker from now on."""
         if self._calls is not None:
-            self._calls.ask(embedder, reranker)
+            self._calls.ask(reranker)
 
     async def asetup(self) -> None:
         """Do what `setup` does, without blocking the event loop."""
@@ -223,23 +232,40 @@ class MemoryStore(Closing, BaseStore):
         return await self._arun(ops)
 
     def _run(self, ops: Iterable[Any]) -> list[Any]:
-        return drive(self._program(ops), self._perform)
+        ops = list(ops)
+        while True:
+            model = self._model
+            try:
+                return drive(self._program(ops, model), self._perform)
+            except IndexMismatchError:
+                with self._switching:  # until this object has taken on a model that it has just switched to
+                    if self._model is model:
+                        raise
 
     async def _arun(self, ops: Iterable[Any]) -> list[Any]:
-        program = self._program(list(ops))
-        return await self._adrive(program)
+        ops = list(ops)
+        while True:
+            model = self._model
+            try:
+                return await self._adrive(self._program(ops, model))
+            except IndexMismatchError:
+                await asyncio.to_thread(_pass_through, self._switching)
+                if self._model is model:
+                    raise
 
-    def _program(self, ops: Iterable[Any]) -> Program[list[Any]]:
+    def _program(self, ops: list[Any], model: Model) -> Program[list[Any]]:
         self._check_open()
-        return run_batch(ops, self._index, self._dims, omits_expired(self._ttl))
+        return run_batch(ops, self._index, self._with_dims(model), omits_expired(self._ttl))
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError("This store is closed; open a new one to go on.")
 
-    @property
-    def _dims(self) -> int | None:
-        return self._engine.space.dims or (self._index.dims if self._index is not None else None)
+    def _with_dims(self, model: Model) -> Model:
+        """Return a model with the dimensions that are known by now."""
+        space = self._engine.space
+        dims = space.dims if space.generation == model.generation else None
+        return model._replace(dims=dims or (self._index.dims if self._index is not None else None))
 
     @property
     def _ttl(self) -> TTLConfig | None:
@@ -249,9 +275,8 @@ class MemoryStore(Closing, BaseStore):
         match request:
             case Batch():
                 return self._engine.run(request)
-            case Embed(documents, queries):
-                assert self._embedder is not None
-                return self._embedder.embed(documents, queries)
+            case Embed(embedder, documents, queries):
+                return embedder.embed(documents, queries)
             case Rerank(query, hits):
                 assert self._reranker is not None
                 return self._reranker.rerank(query, hits)
@@ -276,9 +301,8 @@ class MemoryStore(Closing, BaseStore):
         match request:
             case Batch():
                 return await self._engine.arun(request)
-            case Embed(documents, queries):
-                assert self._embedder is not None
-                return await self._embedder.aembed(documents, queries)
+            case Embed(embedder, documents, queries):
+                return await embedder.aembed(documents, queries)
             case Rerank(query, hits):
                 assert self._reranker is not None
                 return await self._reranker.arerank(query, hits)
@@ -700,10 +724,9 @@ class MemoryStore(Closing, BaseStore):
         await asyncio.to_thread(self.backup, path, progress=progress)
 
 
-def _embedder_of(settings: IndexSettings) -> Embedder | None:
-    """Return the embedder of a store, with its time limit."""
-    embedder, seconds = as_embedder(settings), settings.embed_timeout_seconds
-    return embedder if embedder is None or seconds is None else TimedEmbedder(embedder, seconds)
+def _pass_through(lock: threading.Lock) -> None:
+    with lock:
+        pass
 
 
 def _preferences(durability: Any, index: IndexSettings | None) -> Preferences:

@@ -15,6 +15,7 @@ from langgraph.store.base import GetOp, Item, NotProvided, PutOp
 from crossthread import values
 from crossthread._clock import to_microseconds
 from crossthread._program import Program
+from crossthread.batch import Pause
 from crossthread.errors import InvalidValueError, ItemNotFoundError
 from crossthread.operations.commands import ABSENT, Conflict
 from crossthread.operations.plan import ConditionalPutOp
@@ -43,12 +44,6 @@ class Turn(NamedTuple):
     """The request to wait until nobody else in this process updates the item; answered with whether it was granted."""
 
     address: tuple[Any, str]
-
-
-class Pause(NamedTuple):
-    """The request to wait for some seconds."""
-
-    seconds: float
 
 
 def run_update(

@@ -78,3 +78,22 @@ def test_backup_is_a_store_and_overwrites_nothing(ct, ctj, agent):
 def test_a_file_that_can_only_be_read(command, ct, agent):
     agent.chmod(0o400)
     ct(command, agent)
+
+
+def test_a_file_that_another_program_has_locked(ct, agent, monkeypatch):
+    monkeypatch.setattr("crossthread.engines.sqlite.connection.BUSY_SECONDS", 0.2)
+    connection = sqlite3.connect(agent)
+    connection.execute("BEGIN IMMEDIATE")
+    told = ct("put", agent, "memories.ada", "note", '{"text": "likes pizza"}', code=1)
+    assert "locked by another program" in told
+    connection.close()
+    ct("put", agent, "memories.ada", "note", '{"text": "likes pizza"}')
+    assert len(ct("search", agent).splitlines()) == 5
+
+
+def test_a_damaged_file_is_told_in_a_line(ct, agent):
+    content = bytearray(agent.read_bytes())
+    content[4096:12288] = b"\xff" * 8192
+    agent.write_bytes(content)
+    for command in ("ls", "stats", "search"):
+        assert "damaged" in ct(command, agent, code=1)

@@ -135,3 +135,40 @@ def test_lines_are_harmless_in_a_terminal(ct):
     assert not set(lines) & set("\x1b\x9b\x85\u2028\u202e\x7f")
     ct("import", "copy.db", stdin=lines)
     assert contents("copy.db") == contents("hostile.db")
+
+
+# copy
+
+
+def test_copy_into_a_new_store(ct, ctj, agent):
+    (done,) = ctj("copy", agent, "copy.db")
+    assert (done["items"], done["written"], done["bad"], done["dry_run"]) == (4, 4, [], False)
+    assert contents("copy.db") == contents(agent)
+    assert [hit["key"] for hit in ctj("search", "copy.db", "-q", "pizza")] == ["food"]
+    ct("copy", agent, "part.db", "--namespace", "memories.ada")
+    assert "Copied 2 items to " in ct.told
+    assert "nothing in memories.eve" in ct("copy", agent, "part.db", "--namespace", "memories.eve", code=3)
+
+
+def test_copy_asks_before_it_replaces_items(ct, ctj, agent):
+    with MemoryStore("copy.db") as store:
+        store.put(("memories", "ada"), "food", {"text": "newer, here"})
+    (plan,) = ctj("copy", agent, "copy.db", "--dry-run")
+    assert (plan["items"], plan["target_items"], plan["dry_run"]) == (4, 1, True)
+    assert "--yes" in ct("copy", agent, "copy.db", code=2)
+    ct("copy", agent, "copy.db", answers="n\n", code=1)
+    assert len(contents("copy.db")) == 1
+    ct("copy", agent, "copy.db", answers="y\n")
+    assert "1 are newer there, and stay" in ct.told
+    ct("copy", agent, "copy.db", "--replace", "--yes")
+    assert contents("copy.db") == contents(agent)
+
+
+def test_copy_of_nothing_and_into_itself(ct, agent, tmp_path, monkeypatch):
+    assert "no file" in ct("copy", "nowhere.db", "copy.db", code=3)
+    assert "into itself" in ct("copy", agent, agent, "--yes", code=2)
+    assert not tmp_path.joinpath("copy.db").exists()
+    assert "TARGET" in ct("copy", agent, code=2)
+    monkeypatch.setenv("CROSSTHREAD_URL", str(agent))
+    ct("copy", "copy.db")
+    assert contents("copy.db") == contents(agent)

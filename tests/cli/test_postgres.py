@@ -38,3 +38,10 @@ def test_the_same_commands(ct, ctj, url, monkeypatch):
     assert len(gone["remains"]) >= 1  # a server keeps logs and backups of its own
     assert ctj("ls") == []
     assert "pg_dump" in ct("backup", "copy.db", code=1)
+
+
+def test_copy_to_a_server_and_back(ct, ctj, url, agent):
+    assert ctj("copy", agent, url)[0]["written"] == 4
+    assert [hit["key"] for hit in ctj("search", url, "--query", "pizza")] == ["food"]
+    assert ctj("copy", url, "back.db")[0]["written"] == 4
+    assert ct("export", "back.db").splitlines()[1:] == ct("export", agent).splitlines()[1:]

@@ -33,6 +33,7 @@ SAID = {
     "15_threads": ["monday: ada has", "-- what if --", "3 in the basket", "1 in the basket"],
     "16_forget_a_person": ["erased 2 memories and the threads friday, monday; complete: True"],
     "18_move_memories": ["3 memories are in a file now.", "second import: 0 written, 2 there already"],
+    "19_change_the_model": ["5 texts, 81 characters", "4 more texts; the vectors are of 'large' now, 32 dimensions"],
     "17_deployment": ["chat: My cat is called Turing.", "found: ['I live in Rome.']"],
 }
 

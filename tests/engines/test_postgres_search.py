@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langgraph.store.base import InvalidNamespaceError, PutOp
+from langgraph.store.base import PutOp
 
 from crossthread import MemoryStore
 from crossthread.testing import HashEmbeddings, ManualClock
@@ -201,16 +201,3 @@ def test_long_labels_and_keys_are_as_good_as_short_ones(tmp_path):
         assert both.search((), limit=1000)
         assert both.forget(()) > 0
     assert run_sql(f"SELECT FROM {schema_for(tmp_path)}.vectors") == []
-
-
-def test_a_namespace_that_no_index_holds_is_refused_with_its_size(tmp_path):
-    longest = ("x" * 199,) * 9
-    with MemoryStore(store_url(tmp_path)) as store:
-        store.put(longest, "k" * 10_000, {"n": 1})
-        assert store.get(longest, "k" * 10_000).value == {"n": 1}
-        for call in (store.get, store.delete, lambda space, key: store.put(space, key, {})):
-            with pytest.raises(InvalidNamespaceError, match="up to 1800 bytes; one of 10 labels"):
-                call((*longest, "y"), "k")
-        with pytest.raises(InvalidNamespaceError):
-            store.batch([PutOp(("a",), "k", {}), PutOp((*longest, "y"), "k", {})])
-        assert store.count() == 1

@@ -198,6 +198,10 @@ SCHEMA_DAMAGE = {
     "expiry": ("UPDATE {s}.items SET expires_at = 5 WHERE key = '1'", "'1': it has a life"),
     "item lost": ("DELETE FROM {s}.items WHERE key = '1'", "'1': there are vectors of it"),
     "item lost, words": ("DELETE FROM {s}.items WHERE key = '1'", "'1': there are words of it"),
+    "no words": ("DELETE FROM {s}.words WHERE key = '1'", "'1': its words are missing"),
+    "no vector": ("DELETE FROM {s}.vectors WHERE key = '1'", "'1': it has not as many vectors as texts"),
+    "a vector": ("DELETE FROM {s}.vectors WHERE key = '1' AND hash = (SELECT min(hash) FROM {s}.vectors "
+                 "WHERE key = '1')", "'1': it has not as many vectors as texts"),
     "words": ("UPDATE {s}.words SET updated_at = 5 WHERE key = '1'", "'1': its words are of another write"),
     "count": ("UPDATE {s}.words SET length = 1 WHERE key = '1'", "'1': its terms are not those"),
     "later": ("UPDATE {s}.vectors SET updated_at = updated_at + 1 WHERE key = '1'", "a vector of it is of a later"),

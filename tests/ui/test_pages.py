@@ -186,6 +186,63 @@ def test_a_store_is_searched_as_it_was_made_to_be(tmp_path, visitor):
     assert ">meaning</option>" in visitor(tmp_path / "local.db").get("/items").text
 
 
+class Failing(HashEmbeddings):
+    """A model whose server is away."""
+
+    away = False
+
+    def embed_query(self, text):
+        if self.away:
+            raise OSError("no route to <b>host</b>")
+        return super().embed_query(text)
+
+    def embed_documents(self, texts):
+        if self.away:
+            raise OSError("no route to <b>host</b>")
+        return super().embed_documents(texts)
+
+
+def test_a_model_that_fails_is_told_and_the_rest_goes_on(closing, visitor):
+    embeddings = Failing()
+    store = closing.enter_context(MemoryStore(index={"embed": embeddings, "mode": "hybrid", "fields": ["text"]}))
+    store.put(ADA, "k", {"text": "likes pizza"})
+    client = visitor(store)
+    embeddings.away = True
+    answer = client.get("/items?q=pizza")
+    assert answer.status_code == 400
+    assert "OSError: no route to &lt;b&gt;host" in answer.text
+    assert texts(client.get("/items?q=pizza&mode=keyword").text) == ["likes pizza"]
+    answer = edited(client, '{"text": "likes tea"}')
+    assert answer.status_code == 502
+    assert "Nothing was written. OSError" in answer.text
+    assert store.get(ADA, "k").value == {"text": "likes pizza"}
+    embeddings.away = False
+    assert edited(client, '{"text": "likes tea"}', answer.text).status_code == 303
+
+
+def test_a_store_that_fails_is_told_in_a_page(tmp_path, visitor, caplog):
+    with MemoryStore(tmp_path / "agent.db") as store:
+        store.put(ADA, "secret key", {"text": "x"})
+    looked_at = open_inspected(tmp_path / "agent.db")
+    client = visitor(looked_at)
+    looked_at.close()
+    answer = client.get("/item?ns=memories.ada&key=secret+key")
+    assert answer.status_code == 503
+    assert "closed" in answer.text
+    assert "StoreClosedError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_bug_ends_in_an_answer_with_all_headers(store, visitor, monkeypatch, caplog):
+    client = visitor(store)
+    monkeypatch.setattr(store, "stats", lambda *_: {}["personal"])
+    answer = client.get("/items")
+    assert answer.status_code == 500
+    assert "KeyError" in answer.text
+    assert "content-security-policy" in answer.headers
+    assert "personal" not in answer.text + caplog.text
+
+
 # Editing
 
 

@@ -4,12 +4,15 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossthread.records import Record
 from crossthread.testing.strategies import values
 from crossthread.ui import shown
+from crossthread.ui.picture import projected
 from crossthread.ui.tree import PAGE, Tree
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -116,6 +119,41 @@ def test_times_in_words(seconds, words):
 def test_exact_times():
     assert shown.exact(NOW) == "2026-03-02 09:30:00 UTC"
     assert shown.exact(NOW.replace(microsecond=1200)) == "2026-03-02 09:30:00.0012 UTC"
+
+
+# The picture
+
+
+def record_of(vectors):
+    return Record(namespace=("a",), key="k", value={}, created_at=NOW, updated_at=NOW, vectors=vectors)
+
+
+@pytest.mark.parametrize(("number", "dims"), [(3, 2), (40, 300), (400, 64), (5, 1), (3, 700)])
+def test_places_are_the_principal_components(number, dims):
+    rng = np.random.default_rng(number)
+    # A cloud that is longer in two directions than in the others, as such clouds are.
+    cloud = rng.standard_normal((number, dims)) * np.linspace(1, 2, dims) ** 0.5
+    cloud[:, 0] *= 6
+    cloud[:, -1] *= 3
+    cloud = cloud.astype(np.float32)
+    records = [record_of(row.reshape(1, -1)) for row in cloud]
+    places, share = projected(records)
+    centred = cloud.astype(np.float64) - cloud.mean(axis=0, dtype=np.float64)
+    _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
+    assert share == pytest.approx((sizes[:2] ** 2).sum() / (sizes**2).sum(), rel=0.01)
+    exact = centred @ directions[:2].T
+    for axis in range(min(2, dims)):
+        assert abs(np.corrcoef(places[:, axis], exact[:, axis])[0, 1]) > 0.999
+    assert places.min() >= 0
+    assert (places <= [1000, 560]).all()
+
+
+def test_an_item_of_several_texts_lies_at_their_mean():
+    vectors = [[[0.0, 0.0]], [[10.0, 0.0]], [[0.0, 4.0]], [[10.0, 4.0]], [[0.0, 0.0], [10.0, 4.0]]]
+    records = [record_of(np.array(rows)) for rows in vectors]
+    places, share = projected(records)
+    assert places[4] == pytest.approx([500, 280], abs=0.01)
+    assert share == pytest.approx(1.0)
 
 
 # The tree

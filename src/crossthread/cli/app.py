@@ -7,7 +7,19 @@ from typing import Annotated, Any
 import typer
 
 import crossthread
-from crossthread.cli import editing, erasing, inspecting, items, keeping, listing, moving, searching, threads
+from crossthread.cli import (
+    copying,
+    editing,
+    erasing,
+    inspecting,
+    items,
+    keeping,
+    listing,
+    moving,
+    reembedding,
+    searching,
+    threads,
+)
 from crossthread.cli.places import CountingCommand, StoreCommand
 
 _LOOK, _CHANGE, _MOVE, _TEND, _MORE = "Look", "Change", "Move", "Look after", "More"
@@ -60,8 +72,10 @@ _add(items.rm, _CHANGE)
 _add(erasing.forget, _CHANGE)
 _add(keeping.verify, _TEND)
 _add(erasing.sweep, _TEND)
+_add(reembedding.reembed, _TEND)
 _add(moving.export, _MOVE)
 _add(moving.import_, _MOVE, "import", CountingCommand)
+_add(copying.copy, _MOVE)
 _add(keeping.backup, _MOVE)
 
 

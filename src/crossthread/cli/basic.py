@@ -12,23 +12,8 @@ import crossthread
 from crossthread.errors import CrossthreadError
 
 COMMANDS = (
-    *(
-        "ls",
-        "get",
-        "search",
-        "stats",
-        "threads",
-        "put",
-        "edit",
-        "rm",
-        "forget",
-        "export",
-        "import",
-        "backup",
-        "verify",
-        "sweep",
-        "ui",
-    ),
+    *("ls", "get", "search", "stats", "threads", "put", "edit", "rm", "forget", "export", "import", "copy", "backup"),
+    *("verify", "sweep", "reembed", "ui"),
 )
 _MISSING = "this needs the command line's packages: pip install 'crossthread[cli]'"
 

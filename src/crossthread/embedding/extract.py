@@ -10,6 +10,8 @@ from langgraph.store.base import get_text_at_path, tokenize_path
 
 HASH_BYTES = 16
 
+_LONGEST_KEPT = 1000  # characters; a cache that held longer paths would have no bounds
+
 
 def texts_of(value: dict[str, Any], paths: tuple[str, ...]) -> list[str]:
     """Return the texts at LangGraph paths of a value, in order; blank ones are left out, repeated ones kept once.
@@ -31,9 +33,13 @@ def texts_of(value: dict[str, Any], paths: tuple[str, ...]) -> list[str]:
     return list(found)
 
 
-@lru_cache(maxsize=1024)
 def _tokens(path: str) -> Any:
-    return path if path == "$" else tokenize_path(path)
+    if path == "$":
+        return path
+    return _kept_tokens(path) if len(path) <= _LONGEST_KEPT else tokenize_path(path)
+
+
+_kept_tokens = lru_cache(maxsize=1024)(tokenize_path)
 
 
 def text_hash(text: str) -> bytes:

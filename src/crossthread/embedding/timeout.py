@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from typing import Any
 
-from crossthread.embedding.adapters import AsyncFunctionEmbedder, run_on_private_loop
+from crossthread.embedding.adapters import AsyncFunctionEmbedder, as_embedder, run_on_private_loop
 from crossthread.embedding.base import Embedder
 from crossthread.errors import EmbeddingTimeoutError
+from crossthread.settings import IndexSettings
 
 
 class TimedEmbedder:
@@ -90,3 +91,13 @@ class TimedEmbedder:
             f"The embedder gave no answer{texts} within {self.seconds:g} seconds (index['embed_timeout_seconds']). "
             "Nothing was written; try again, or allow it more time."
         )
+
+
+def timed_embedder(settings: IndexSettings) -> Embedder | None:
+    """Return the embedder of a store, with its time limit where it has one; None for one that has only keywords.
+
+    Raises:
+        ConfigurationError: A provider string that cannot be loaded.
+    """
+    embedder, seconds = as_embedder(settings), settings.embed_timeout_seconds
+    return embedder if embedder is None or seconds is None else TimedEmbedder(embedder, seconds)

@@ -24,10 +24,14 @@ Progress = Callable[[int, int], None]
 
 
 class VectorSpace(NamedTuple):
-    """What the vectors of a store have in common: the model that made them and their dimensions, where known."""
+    """What the vectors of a store have in common: the model that made them and their dimensions, where known.
+
+    ``generation`` tells how often all of them were replaced (`crossthread.operations.reembedding`).
+    """
 
     model: str | None = None
     dims: int | None = None
+    generation: int = 0
 
     def agreed(self, other: VectorSpace, where: str) -> VectorSpace:
         """Return the space that holds both what is stored (self) and what a store asks for.
@@ -39,10 +43,25 @@ class VectorSpace(NamedTuple):
             if mine is not None and theirs is not None and mine != theirs:
                 raise IndexMismatchError(
                     f"The vectors in {where} have {what} {mine!r}, but index= asks for {theirs!r}. Open it with the "
-                    "model it was made with, or put the memories into a new store to embed them again."
+                    "model it was made with, or change the model of all its vectors: open it without index= and call "
+                    "reembed(), or run the command: crossthread reembed."
                 )
         # What is stored without a name stays nameless: nobody knows which model made it.
-        return VectorSpace(self.model if self.dims else other.model, self.dims or other.dims)
+        return VectorSpace(self.model if self.dims else other.model, self.dims or other.dims, self.generation)
+
+    def check(self, generation: int, named: str | None, where: str) -> None:
+        """Check that vectors, made for one generation of a store by the model ``named``, are what the store has.
+
+        Raises:
+            IndexMismatchError: All vectors of the store were replaced since.
+        """
+        if generation != self.generation:
+            new, old = (repr(model) if model else "a model without a name" for model in (self.model, named))
+            raise IndexMismatchError(
+                f"The vectors in {where} are now of {new} ({self.dims} dimensions): they were made anew by reembed() "
+                f"after this store was opened, which still embeds with {old}. Nothing was written. Open the store "
+                "again with the new model, or change all vectors back with reembed()."
+            )
 
     def admit(self, dims: int) -> VectorSpace:
         """Return the space after vectors of ``dims`` dimensions were written to it.
@@ -52,7 +71,7 @@ class VectorSpace(NamedTuple):
         """
         if self.dims not in (None, dims):
             raise EmbeddingError(f"The embedder returned vectors of {dims} dimensions; this store holds {self.dims}.")
-        return VectorSpace(self.model, dims)
+        return VectorSpace(self.model, dims, self.generation)
 
 
 def agreed_language(stored: str | None, wanted: str | None, where: str) -> str | None:
@@ -89,6 +108,9 @@ class Engine(ABC):
 
     space: VectorSpace = VectorSpace()
     """The vectors that are stored; the dimensions are known from the first one on."""
+
+    can_reembed: bool = False
+    """Whether it knows the commands of `crossthread.operations.reembedding`, and the ``generation`` of batches."""
 
     language: str | None = None
     """The language of the words that are stored; None: none were ever."""

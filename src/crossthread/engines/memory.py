@@ -19,6 +19,7 @@ from crossthread._text import unescape
 from crossthread.engines._fork import watch
 from crossthread.engines._worker import Stretch
 from crossthread.engines.base import BlockingEngine, Preferences, Progress, VectorSpace, agreed_language
+from crossthread.engines.memory_staging import Indexed, Staging
 from crossthread.errors import StoreError
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
@@ -33,6 +34,7 @@ from crossthread.operations.commands import (
     Delete,
     Forget,
     Get,
+    Held,
     KnownVectors,
     ListNamespaces,
     Measured,
@@ -48,6 +50,16 @@ from crossthread.operations.commands import (
     Stored,
     Sweep,
     scored_row,
+)
+from crossthread.operations.reembedding import (
+    Begin,
+    CountTexts,
+    Hold,
+    ReadProgress,
+    ReadTexts,
+    Settle,
+    Stage,
+    Switch,
 )
 from crossthread.search import fusion, keyword, scan
 from crossthread.search.vectors import Vectors, to_bytes
@@ -79,6 +91,7 @@ class MemoryEngine(BlockingEngine):
 
     system_name = "memory"
     keeps_records = True
+    can_reembed = True
 
     def __init__(self, clock: Clock | None = None) -> None:
         super().__init__(clock)
@@ -87,6 +100,8 @@ class MemoryEngine(BlockingEngine):
         self._owners: dict[bytes, set[Address]] = {}  # text hash: the items that have it
         self._times: set[int] = set()  # the updated_at of all items
         self._last_write = 0
+        self._named: str | None = None
+        self._staging = Staging(0)
         self._kept_space = VectorSpace()  # of the vectors that were written; `space` is also what is asked for
         watch(self)
 
@@ -109,7 +124,9 @@ class MemoryEngine(BlockingEngine):
     def open(self, space: VectorSpace | None, language: str | None = None, *, create: bool = True) -> None:
         """Take on the vector space and the language; there is nothing else to prepare."""
         self.check_open()
-        self.space = self.space.agreed(space or VectorSpace(), "memory")
+        wanted = space or VectorSpace()
+        self.space = self.space.agreed(wanted, "memory")
+        self._named = wanted.model
         self.language = agreed_language(self.language, language, "memory")
 
     def close(self) -> None:
@@ -119,6 +136,7 @@ class MemoryEngine(BlockingEngine):
             self._records.clear()
             self._owners.clear()
             self._times.clear()
+            self._staging = Staging(0)
 
     def verify(self) -> Verification:
         """Check every record, and that the owners of texts are those of the records."""
@@ -135,6 +153,8 @@ class MemoryEngine(BlockingEngine):
                         owners.setdefault(hash_, set()).add((name, key))
             if owners != self._owners:
                 findings.add("The index of texts does not hold exactly the texts of the items.")
+            if not self._staging.vectors.keys() <= owners.keys():
+                findings.add("There are staged vectors of texts that no item has.")
         return findings.report()
 
     def _problems(self, address: Address, record: _Record) -> Iterator[str]:
@@ -176,7 +196,7 @@ class MemoryEngine(BlockingEngine):
         return outcomes
 
     def _execute(self, batch: Batch) -> list[Answer]:
-        run = _Run(self, batch.omit_expired)
+        run = _Run(self, batch)
         answers: dict[int, Answer] = {}
         for position, command in enumerate(batch.commands):
             if not isinstance(command, WRITES):
@@ -191,15 +211,17 @@ class MemoryEngine(BlockingEngine):
             run.undo()
             self.space, self._kept_space, self._last_write = space, kept_space, last_write
             raise
+        run.drop_staged()
         return [answers[position] for position in range(len(batch.commands))]
 
 
 class _Run:
     """One batch on an engine's records, with what is needed to take it back."""
 
-    def __init__(self, engine: MemoryEngine, omit_expired: bool) -> None:
+    def __init__(self, engine: MemoryEngine, batch: Batch) -> None:
         self.engine = engine
-        self.omit_expired = omit_expired
+        self.omit_expired = batch.omit_expired
+        self.generation = batch.generation
         self.now = engine.clock()
         self.to_refresh: dict[Address, _Record] = {}
         self.before: dict[Address, _Record | None] = {}
@@ -222,13 +244,21 @@ class _Run:
             case Count(prefix, where):
                 return len(self.matching(prefix, where))
             case KnownVectors(hashes, _):
+                self.check_space()
                 return {hash_: self.vector_of(hash_) for hash_ in hashes if hash_ in self.engine._owners}
+            case ReadProgress():
+                return self.engine._staging.progress(self.engine.space.generation, self.engine.space.model)
+            case CountTexts():
+                texts = [hash_ for one in self.indexed() for hash_ in one.hashes]
+                return len(texts), sum(hash_ in self.engine._staging.vectors for hash_ in texts)
+            case ReadTexts(after, limit, unstaged):
+                return self.engine._staging.page(self.indexed(), after, limit, unstaged=unstaged)
             case Records():
-                return Page(self.records(command), self.engine.language, *self.engine._kept_space)
+                return Page(self.records(command), self.engine.language, *self.engine._kept_space[:2])
             case RecordsAt(addresses, vectors):
                 at = [self.live(*address) for address in addresses]
                 stored = [None if record is None else record.stored(vectors=vectors) for record in at]
-                return Page(stored, self.engine.language, *self.engine._kept_space)
+                return Page(stored, self.engine.language, *self.engine._kept_space[:2])
             case Stats(prefix):
                 return self.stats(prefix)
             case _:
@@ -253,8 +283,62 @@ class _Run:
                 for record in expired:
                     self.replace((record.row.namespace, record.row.key), None)
                 return len(expired)
+            case Begin(number, model):
+                staging = self.engine._staging
+                if not staging.run:
+                    self.engine._staging = Staging(staging.last_run, number, model)
+                return self.engine._staging.progress(self.engine.space.generation, self.engine.space.model)
+            case Stage():
+                return self.engine._staging.add(command, self.is_there)
+            case Hold(number, seconds):
+                return self.engine._staging.hold(number, seconds)
+            case Switch(number):
+                return self.switch(number)
+            case Settle(number):
+                if number and number == self.engine._staging.run:
+                    self.engine._staging = Staging(self.engine._staging.last_run)
+                return False
             case _:
                 raise AssertionError(f"not a write: {command!r}")
+
+    def check_space(self) -> None:
+        """Refuse vectors of another generation than the store's."""
+        self.engine.space.check(self.generation, self.engine._named, "memory")
+
+    def indexed(self) -> Iterator[Indexed]:
+        """Yield the items that have texts, expired ones too."""
+        for record in self.stored(""):
+            if record.hashes:
+                row = record.row
+                yield Indexed(row.namespace, row.key, row.value, row.updated_at, record.hashes)
+
+    def is_there(self, place: tuple[str, str, int]) -> bool:
+        namespace, key, updated_at = place
+        record = self.engine._records.get(namespace, {}).get(key)
+        return record is not None and record.row.updated_at == updated_at
+
+    def switch(self, number: int) -> bool:
+        """Replace all vectors by the staged ones, if none is missing."""
+        engine, staging = self.engine, self.engine._staging
+        if not staging.run or number != staging.run:
+            return False
+        records = [record for record in self.stored("") if record.hashes]
+        vectors = [staging.of(record.hashes) for record in records]
+        if None in vectors:
+            return False
+        for record, own in zip(records, vectors, strict=True):
+            engine._records[record.row.namespace][record.row.key] = replace(record, vectors=own or b"")
+        engine.space = VectorSpace(staging.model, staging.dims, engine.space.generation + 1)
+        engine._kept_space = engine.space
+        engine._named = staging.model
+        engine._staging = Staging(number)
+        return True
+
+    def drop_staged(self) -> None:
+        """Drop the staged vectors of texts that are gone with what this batch has replaced."""
+        if self.engine._staging.vectors:
+            gone = {hash_ for record in self.before.values() if record is not None for hash_ in record.hashes}
+            self.engine._staging.forget([hash_ for hash_ in gone if hash_ not in self.engine._owners])
 
     def stored(self, prefix: str) -> list[_Record]:
         """Return every record below a prefix, expired ones too."""
@@ -323,7 +407,7 @@ class _Run:
         ]
         expired = sum(not ttl.is_live(record.expires_at, self.now) for record in self.stored(prefix))
         vectors = sum(len(record.hashes) for records in spaces.values() for record in records)
-        return Measured(tuple(measured), expired, vectors, *self.engine._kept_space, self.engine.language)
+        return Measured(tuple(measured), expired, vectors, *self.engine._kept_space[:2], self.engine.language)
 
     def postings(self, scope: list[_Record], terms: tuple[str, ...]) -> tuple[keyword.Postings, keyword.Corpus]:
         """Return where terms occur; an item's place in the scope is its id."""
@@ -342,6 +426,7 @@ class _Run:
     ) -> list[scan.Hit]:
         """Return the best hits by vectors, or by vectors and words."""
         assert command.vector is not None
+        self.check_space()
         block = scan.EMPTY
         if self.engine.space.dims is not None:
             self.engine.space.admit(command.vector.size)
@@ -405,6 +490,9 @@ class _Run:
         """Return vectors as they are kept, after they were found to fit the store."""
         if vectors is None:
             return b""
+        self.check_space()
+        if self.engine._staging.is_held:
+            raise Held
         self.engine.space = self.engine._kept_space = self.engine.space.admit(vectors.shape[1])
         return to_bytes(vectors)
 

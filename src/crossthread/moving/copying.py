@@ -266,7 +266,7 @@ class _Copying:
         if not items:
             return
         try:
-            outcomes = yield from run_restore(items, self._receiver, self._target._dims)
+            outcomes = yield from run_restore(items, self._receiver, self._target._with_dims(self._receiver.model))
         except (InvalidArgumentError, InvalidNamespaceError) as error:
             # A rule of the target's engine, such as how long a namespace may be: found out which of them breaks it.
             if len(items) > 1:

@@ -229,7 +229,9 @@ class _Importing:
         if not good:
             return
         try:
-            outcomes = yield from run_restore([item for _, item in good], self._receiver, self._store._dims)
+            outcomes = yield from run_restore(
+                [item for _, item in good], self._receiver, self._store._with_dims(self._receiver.model)
+            )
         except (InvalidArgumentError, InvalidNamespaceError) as error:
             # An engine's own rule, such as how long a namespace may be: found out which of them breaks it.
             if len(good) > 1:

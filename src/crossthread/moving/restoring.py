@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, cast
 from crossthread import values
 from crossthread._clock import LAST_STAMP
 from crossthread._program import Program
-from crossthread.batch import Compute, embed_plan
+from crossthread.batch import Compute, Model, embed_plan, until_done
 from crossthread.embedding.extract import text_hash, texts_of
 from crossthread.embedding.recover import recover
 from crossthread.engines.base import VectorSpace
@@ -42,6 +42,7 @@ class Receiver(NamedTuple):
         takes_vectors: Whether vectors that travel are those of its own model.
         takes_words: Whether words that travel are in its own language.
         replaces_newer: Whether an item that was written later is replaced, too.
+        model: What makes its vectors, and what these were when the receiver was made; vectors that travel are of it.
     """
 
     fields: tuple[str, ...]
@@ -50,6 +51,7 @@ class Receiver(NamedTuple):
     takes_vectors: bool
     takes_words: bool
     replaces_newer: bool
+    model: Model
 
 
 def receiver_for(
@@ -72,7 +74,7 @@ def receiver_for(
         IndexMismatchError: The vectors are of another model than the store's.
         UnsupportedError: The store's engine, of another package, cannot take items in.
     """
-    engine, index = store._engine, store._index
+    engine, index, model = store._engine, store._index, store._model
     if not engine.keeps_records:
         raise UnsupportedError(
             f"{type(engine).__name__} cannot write items as they were elsewhere, so that nothing can be imported or "
@@ -100,6 +102,7 @@ def receiver_for(
         takes_vectors=vectors,
         takes_words=language is not None and language.name == space.language,
         replaces_newer=replaces_newer,
+        model=model,
     )
 
 
@@ -119,13 +122,13 @@ def _read_space() -> Program[Page]:
     return cast(Page, page)
 
 
-def run_restore(items: Sequence[Moving], receiver: Receiver, dims: int | None) -> Program[list[Outcome]]:
+def run_restore(items: Sequence[Moving], receiver: Receiver, model: Model) -> Program[list[Outcome]]:
     """Write items; of several at one address the last one, or the one written last.
 
     Args:
         items: A few hundred items.
         receiver: How the store takes them.
-        dims: The dimensions of the store's vectors where they are known.
+        model: The receiver's, with the dimensions where they are known.
 
     Returns:
         What became of each.
@@ -149,9 +152,9 @@ def run_restore(items: Sequence[Moving], receiver: Receiver, dims: int | None) -
         part = order[start : start + _AT_A_TIME]
         yield Compute(partial(_make_ready, plan, places, outcomes, part, items, there, receiver))
     if plan.texts:
-        yield from embed_plan(plan, dims)
+        yield from embed_plan(plan, model)
     if plan.commands:
-        answers = yield Batch(tuple(plan.commands))
+        answers = yield from until_done(Batch(tuple(plan.commands), generation=model.generation))
         for position, answer in zip(places, answers, strict=True):
             outcomes[position] = "kept" if answer is None else "written"
     return outcomes

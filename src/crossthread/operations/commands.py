@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from crossthread.filters.ast import Node
 from crossthread.namespaces import Namespace, Pattern
+from crossthread.operations import reembedding
 from crossthread.search.scan import Hit
 from crossthread.search.vectors import Vectors
 from crossthread.search.words import Words
@@ -253,12 +254,24 @@ class Sweep(NamedTuple):
     """Erase every expired item. Answer: how many."""
 
 
-Read = Get | Search | ListNamespaces | Count | KnownVectors | Records | RecordsAt | Stats
-Write = Put | Restore | Delete | Forget | Sweep
+Read = Get | Search | ListNamespaces | Count | KnownVectors | Records | RecordsAt | Stats | reembedding.ReembeddingRead
+Write = Put | Restore | Delete | Forget | Sweep | reembedding.ReembeddingWrite
 Command = Read | Write
-Answer = Row | list[Row] | list[Namespace] | dict[bytes, bytes] | int | Page | Measured | None
+Answer = (
+    Row
+    | list[Row]
+    | list[Namespace]
+    | dict[bytes, bytes]
+    | int
+    | Page
+    | Measured
+    | reembedding.Progress
+    | reembedding.TextPage
+    | tuple[int, int]
+    | None
+)
 
-WRITES = (Put, Restore, Delete, Forget, Sweep)
+WRITES = (Put, Restore, Delete, Forget, Sweep, *reembedding.WRITES)
 RECORDS = (Records, RecordsAt, Stats)
 """What engines of other packages may not know, see `Engine.keeps_records`."""
 
@@ -266,11 +279,14 @@ RECORDS = (Records, RecordsAt, Stats)
 class Batch(NamedTuple):
     """Commands that take effect together: reads see the state before, then all writes happen or none.
 
-    ``omit_expired``: whether an expired item is treated as gone before it is swept.
+    ``omit_expired``: whether an expired item is treated as gone before it is swept. ``generation``: of which generation
+    of the store's vectors (`reembedding.Progress`) the vectors in the commands are. An engine that can re-embed refuses
+    them with `IndexMismatchError` where the store has another one by now.
     """
 
     commands: tuple[Command, ...]
     omit_expired: bool = True
+    generation: int = 0
 
     @property
     def writes(self) -> bool:
@@ -281,3 +297,7 @@ class Batch(NamedTuple):
 
 class Conflict(Exception):  # noqa: N818 - not an error of the caller: the store reads again and retries
     """The item of a conditional put is no longer the one that was read; nothing of the batch was written."""
+
+
+class Held(Exception):  # noqa: N818 - as `Conflict`
+    """No vectors can be written for a moment, since the store is about to switch to other ones; nothing was written."""

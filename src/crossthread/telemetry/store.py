@@ -14,6 +14,7 @@ from typing import Any
 from langgraph.store.base import GetOp, Item, SearchItem
 
 from crossthread._program import Program
+from crossthread.batch import Model
 from crossthread.embedding.base import Embedder
 from crossthread.operations.commands import Batch
 from crossthread.reranking import Reranker
@@ -68,8 +69,8 @@ class InstrumentedStore(MemoryStore):
             operation.returns(outcome(ops, results))
         return results
 
-    def _program(self, ops: Iterable[Any]) -> Program[list[Any]]:
-        return watched(super()._program(ops), self._recorder, self._recorder.here())
+    def _program(self, ops: list[Any], model: Model) -> Program[list[Any]]:
+        return watched(super()._program(ops, model), self._recorder, self._recorder.here())
 
     def _perform(self, request: Any) -> Any:
         if isinstance(request, Run):  # a part of an update
@@ -98,16 +99,22 @@ class InstrumentedStore(MemoryStore):
         with self._recorder.operation(self._at("update", namespace, key)):
             return await super().aupdate(namespace, key, *args, **settings)
 
+    def _watched_embedder(self, embedder: Embedder) -> Embedder:
+        return WatchedEmbedder(embedder, self._recorder)
+
     def _at(self, name: str, namespace: Any, key: Any) -> Description:
         return at(name, namespace, key, self._recorder.record_names)
 
     # What is no batch. Async forms that call these in a thread, with the context of their caller, have no own span.
 
+    areembed = _aspanned("reembed")
     backup = _spanned("backup")
+    estimate_reembed = _spanned("estimate_reembed")
     erase_traces = _spanned("erase_traces")
     record = _spanned("record")
     arecord = _aspanned("record")
     records = _spanned("records")
+    reembed = _spanned("reembed")
     arecords = _aspanned("records")
     stats = _spanned("stats")
     astats = _aspanned("stats")
@@ -119,11 +126,12 @@ class InstrumentedStore(MemoryStore):
     def make(cls, store: MemoryStore, recorder: Recorder) -> None:
         """Let a store tell a recorder what it does from now on."""
         kind = type(store)
-        if store._embedder is not None:
-            store._embedder = WatchedEmbedder(store._embedder, recorder)
+        embedder = store._model.embedder
+        if embedder is not None:
+            store._model = store._model._replace(embedder=WatchedEmbedder(embedder, recorder))
         if store._reranker is not None:
             store._reranker = WatchedReranker(store._reranker, recorder)
-        store._calls_ask(store._embedder, store._reranker)
+        store._calls_ask(store._reranker)
         store._engine.on_commit = recorder.committed
         vars(store).update(_recorder=recorder, _kind=kind)
         store.__class__ = _instrumented(kind)
@@ -131,11 +139,12 @@ class InstrumentedStore(MemoryStore):
     def unmake(self) -> None:
         """Say nothing any more."""
         self.__class__ = self._kind  # type: ignore[assignment]
-        if isinstance(self._embedder, WatchedEmbedder):
-            self._embedder = self._embedder.embedder
+        embedder = self._model.embedder
+        if isinstance(embedder, WatchedEmbedder):
+            self._model = self._model._replace(embedder=embedder.embedder)
         if isinstance(self._reranker, WatchedReranker):
             self._reranker = self._reranker.reranker
-        self._calls_ask(self._embedder, self._reranker)
+        self._calls_ask(self._reranker)
         self._engine.on_commit = None
 
 

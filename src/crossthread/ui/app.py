@@ -75,7 +75,7 @@ def _unknown(request: Request, error: Exception) -> Response:
 def _failed(request: Request, error: Exception) -> Response:
     is_theirs = isinstance(error, (InvalidArgumentError, InvalidNamespaceError))
     if not is_theirs:
-        logger.warning("The inspector could not show %s: %s", request.url.path, error)
+        logger.warning("The inspector could not show %s: %s", request.url.path, type(error).__name__)
     return page(
         request, "error.html", 400 if is_theirs else 503, section="", title="That did not work", message=str(error)
     )

@@ -119,6 +119,8 @@ def edit(request: Request) -> Response:
             written = asked.get("value", "")
         except InvalidValueError as error:
             problem, status = str(error), 400
+        except Exception as error:  # what a model raises is its own
+            problem, status = f"Nothing was written. {type(error).__name__}: {error}", 502
         else:
             looked_at.changed()
             return after("/item", "saved", ns=namespace, key=key)
@@ -182,8 +184,8 @@ def _why_not(store: MemoryStore, record: Record, characters: int) -> str | None:
         named = f"the model {model!r}" if model else "a model that did not tell its name"
         return (
             f"This memory is found by meaning: its vectors are of {named}, and the inspector was started without it, "
-            "so an edit would lose them. Start it with the index that your program uses: crossthread.ui.serve(url, "
-            'index={"embed": ...}), or the options of crossthread ui.'
+            "so an edit would lose them. Start it with the model that your program uses: crossthread ui --embed, or "
+            'crossthread.ui.serve(url, index={"embed": ...}).'
         )
     if record.index is None and store.index_config is not None:
         return (

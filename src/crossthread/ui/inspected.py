@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from crossthread.checkpointing.opening import find_checkpointer
+from crossthread.embedding.local import LocalEmbeddings
 from crossthread.engines.base import Engine
 from crossthread.engines.memory import MemoryEngine
 from crossthread.engines.registry import engine_for
@@ -23,7 +24,7 @@ from crossthread.threads.threads import Threads
 from crossthread.ui.tree import Tree
 
 _SHORTEST_SECONDS = 1.0
-_OFFLINE = "local"  # the one model that needs neither the network nor a key
+_OFFLINE = ("local", LocalEmbeddings.model)  # the one model that needs neither the network nor a key
 
 
 class _Seen(NamedTuple):
@@ -156,8 +157,8 @@ def _fitting(store: MemoryStore, index: IndexConfig | None) -> IndexConfig | Non
         return index
     if index is not None:
         return {"language": stats.language, **index}
-    if stats.model == _OFFLINE and find_spec("wordllama") is not None:
-        return {"embed": _OFFLINE, "mode": "hybrid", "language": stats.language}
+    if stats.model in _OFFLINE and find_spec("wordllama") is not None:
+        return {"embed": "local", "model": stats.model, "mode": "hybrid", "language": stats.language}
     return {"language": stats.language}
 
 

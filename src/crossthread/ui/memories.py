@@ -64,10 +64,14 @@ def show_items(request: Request) -> Response:
     found: list[SearchItem] = []
     try:
         found = _found(looked_at, namespace, query, written, mode, number)
-    except (CrossthreadError, ValueError) as error:
+    except CrossthreadError as error:
         if not query and not written:
             raise
         problem = str(error)
+    except Exception as error:  # what a model raises is its own
+        if not query:
+            raise
+        problem = f"The query could not be embedded. {type(error).__name__}: {error}"
     has_more = len(found) > PAGE
     return framed(
         request,

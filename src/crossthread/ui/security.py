@@ -10,6 +10,7 @@ this server sends as files, and nothing else. Everything is checked here, so tha
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import threading
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("crossthread.ui")
 
 MAX_BODY_BYTES = 64 * 2**20
 _MAX_FIELDS = 50
@@ -120,8 +123,12 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
 
+        started = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 # Static files carry an ETag; pages hold personal data, which no cache should keep.
@@ -129,7 +136,18 @@ class Guard:
             await send(message)
 
         refusal = await self._refusal(scope, receive)
-        await (refusal or self._app)(scope, receive, send_guarded)
+        try:
+            await (refusal or self._app)(scope, receive, send_guarded)
+        except Exception as error:
+            if started:
+                raise
+            # Caught here, where the answer still gets its headers. The error's own text may be what a memory holds.
+            logger.error("The inspector failed at %s: %s", scope["path"], type(error).__name__)
+            logger.debug("What failed", exc_info=True)
+            failed = PlainTextResponse(
+                f"The inspector failed: {type(error).__name__}. The page before still works.\n", 500
+            )
+            await failed(scope, receive, send_guarded)
 
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]

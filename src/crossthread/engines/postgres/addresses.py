@@ -12,14 +12,12 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from langgraph.store.base import InvalidNamespaceError
-
 from crossthread._text import ESCAPE
 
 _HOME_LABELS = 2
-_LONGEST_LABEL = 200  # bytes
+_LONGEST_LABEL = 200  # bytes; as much as it counts in `namespaces`
 _LONGEST_KEY = 500
-_LONGEST_NAMESPACE = 1800
+LONGEST_CACHED = 1000  # characters; a cache that held longer ones would have no bounds
 _KEPT = 40  # characters of a long text, for people who look at the table
 _CUT = f"{ESCAPE}#"  # stands in no escaped text (see ``_text``)
 
@@ -41,20 +39,17 @@ def address(namespace: str, key: str) -> Address:
     return Address(home, rest, short, None if is_whole else json.dumps([namespace, key]))
 
 
-@lru_cache(maxsize=8192)
 def split(namespace: str) -> tuple[str, str]:
-    """Return the columns ``namespace`` and ``subspace`` for a text form.
+    """Return the columns ``namespace`` and ``subspace`` for a text form, which `namespaces.MAX_BYTES` keeps short."""
+    return _split(namespace) if len(namespace) <= LONGEST_CACHED else _columns(namespace)
 
-    Raises:
-        InvalidNamespaceError: It is longer than PostgreSQL can index.
-    """
+
+def _columns(namespace: str) -> tuple[str, str]:
     labels = [_short(label, _LONGEST_LABEL) + "." for label in namespace.split(".")[:-1]]
-    home, rest = "".join(labels[:_HOME_LABELS]), "".join(labels[_HOME_LABELS:])
-    if len((home + rest).encode()) > _LONGEST_NAMESPACE:
-        raise InvalidNamespaceError(
-            f"PostgreSQL holds namespaces of up to {_LONGEST_NAMESPACE} bytes; one of {len(labels)} labels is longer."
-        )
-    return home, rest
+    return "".join(labels[:_HOME_LABELS]), "".join(labels[_HOME_LABELS:])
+
+
+_split = lru_cache(maxsize=8192)(_columns)
 
 
 def names_all_labels(home: str) -> bool:

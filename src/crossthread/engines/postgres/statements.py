@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from crossthread import namespaces
-from crossthread.engines.postgres.addresses import names_all_labels, split
+from crossthread.engines.postgres.addresses import LONGEST_CACHED, names_all_labels, split
 
 EXISTS = "SELECT to_regclass($1) IS NOT NULL"
 
@@ -58,9 +58,12 @@ class Scope(NamedTuple):
         return self.condition.format(t=table)
 
 
-@lru_cache(maxsize=4096)
 def scope(prefix: str) -> Scope:
     """Return what a namespace prefix in text form covers."""
+    return _kept_scope(prefix) if len(prefix) <= LONGEST_CACHED else _scope(prefix)
+
+
+def _scope(prefix: str) -> Scope:
     if not prefix:
         return Scope("TRUE", (), is_one_home=False)
     home, rest = split(prefix)
@@ -70,6 +73,9 @@ def scope(prefix: str) -> Scope:
     if names_all_labels(home):
         return Scope("{t}.namespace = $1", (home,), is_one_home=True)
     return Scope("{t}.namespace >= $1 AND {t}.namespace < $2", namespaces.text_range(home), is_one_home=False)
+
+
+_kept_scope = lru_cache(maxsize=4096)(_scope)
 
 
 class Statements:

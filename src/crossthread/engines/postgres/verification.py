@@ -1,8 +1,7 @@
 """Checks a schema against itself, in one snapshot of the server. Reads only; the server does the comparing.
 
-How many texts an item has is not kept, so that a vector that is missing altogether cannot be told from one that was
-never there; those that are there are checked. Vectors of a write that another one overtook may stand beside an item
-until its next write (see the schema); they are of an earlier ``updated_at`` and belong to nothing.
+Vectors of a write that another one overtook may stand beside an item until its next write (see the schema); they are of
+an earlier ``updated_at`` and belong to nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +41,10 @@ def checks(s: str, v: str | None) -> list[tuple[str, str]]:
             "its namespace is kept in another form",
             f"{items} WHERE i.namespace !~ '^([^.]+[.]){{1,2}}$' OR i.subspace !~ '^([^.]+[.])*$'",
         ),
+        (
+            "its words are missing, or there are some of what has none",
+            f"{items} WHERE i.has_words <> ({_HOW_MANY.format(table=f'{s}.words')} > 0)",
+        ),
         ("there are words of it, and it is gone", _orphans(s, "words", same_write=False)),
         ("its words are of another write", _orphans(s, "words", same_write=True)),
         (
@@ -58,6 +61,10 @@ WHERE (SELECT coalesce(sum(u.positions[1]), 0) FROM unnest(w.terms) AS u) > w.le
         vectors = f"SELECT v.namespace, v.subspace, v.key, NULL::text FROM {s}.vectors AS v"
         length = f"{v}.vector_norm(v.embedding)"
         found += [
+            (
+                "it has not as many vectors as texts",
+                f"{items} WHERE i.texts <> {_HOW_MANY.format(table=f'{s}.vectors')}",
+            ),
             ("there are vectors of it, and it is gone", _orphans(s, "vectors", same_write=False)),
             (
                 "a vector of it is of a later write",
@@ -79,6 +86,13 @@ WHERE v.updated_at > i.updated_at
             ("a text of it has a hash of another size", f"{vectors} WHERE octet_length(v.hash) <> 16"),
         ]
     return [(problem, f"{query} LIMIT {_MOST}") for problem, query in found]
+
+
+_HOW_MANY = """(
+    SELECT count(*)
+    FROM {table} AS t
+    WHERE t.namespace = i.namespace AND t.subspace = i.subspace AND t.key = i.key AND t.updated_at = i.updated_at
+)"""
 
 
 def count_items(s: str) -> str:

@@ -29,6 +29,7 @@ from crossthread.engines.sqlite.commits import Commits, Entry
 from crossthread.engines.sqlite.erasing import erase_traces
 from crossthread.engines.sqlite.limits import LIMITS, Limits
 from crossthread.engines.sqlite.pool import ConnectionPool
+from crossthread.engines.sqlite.ranking import MadeFor
 from crossthread.engines.sqlite.reads import Reader, Renewal
 from crossthread.engines.sqlite.resident import Outdated, Resident
 from crossthread.engines.sqlite.state import read_state
@@ -54,6 +55,7 @@ class SQLiteEngine(BlockingEngine):
         limits: From where on it works in another way; for tests.
     """
 
+    can_reembed = True
     system_name = "sqlite"
     keeps_records = True
 
@@ -292,7 +294,10 @@ class SQLiteEngine(BlockingEngine):
 
     def _reader(self, connection: sqlite3.Connection, batch: Batch, resident: Resident | None) -> Reader:
         now = self.clock()
-        return Reader(connection, now, batch.omit_expired, self._dialect, self._limits, resident, self._recent)
+        made_for = MadeFor(batch.generation, self._named)
+        return Reader(
+            connection, now, batch.omit_expired, self._dialect, self._limits, resident, self._recent, made_for
+        )
 
     @staticmethod
     def _answers(reader: Reader, batch: Batch) -> list[Answer]:
@@ -357,7 +362,7 @@ class SQLiteEngine(BlockingEngine):
             else:
                 for entry in entries:
                     entry.outcome = entry.work(transaction)
-            settled = self._is_time_to_settle(transaction)
+            settled = transaction.must_settle or self._is_time_to_settle(transaction)
             if settled:
                 logger.debug("Indexing what was written since the last time: %d changes", self._unindexed)
             transaction.finish(settled)

@@ -30,7 +30,7 @@ def create_filter_index(path: str, *, name: str) -> str:
 STATE = """
 SELECT coalesce((SELECT max(number) FROM crossthread_erased), 0),
        coalesce((SELECT max(updated_at) FROM crossthread_items), 0),
-       last_write, indexed_items, indexed_erasures, language, model, dims
+       last_write, indexed_items, indexed_erasures, language, model, dims, generation, phase, held_until
 FROM crossthread_state
 """
 
@@ -85,6 +85,18 @@ SELECT (SELECT min(namespace) FROM crossthread_items WHERE namespace >= ?1 AND n
        (SELECT max(namespace) FROM crossthread_items WHERE namespace >= ?1 AND namespace < ?2)
 """
 
+# The vectors that serve: after a switch to other ones those that are staged, as long as they have not taken the place
+# of the old ones. By whether that is so.
+_SERVING = {
+    False: "vectors",
+    True: """
+    coalesce((SELECT s.vectors FROM crossthread_staged AS s WHERE s.updated_at = crossthread_items.updated_at), vectors)
+""",
+}
+
+# The same where nobody knows yet whether that is so.
+_SERVING_ANYWAY = f"CASE WHEN (SELECT phase FROM crossthread_state) = 2 THEN {_SERVING[True].strip()} ELSE vectors END"
+
 # Records
 
 _STORED = f"{_ROW}, expires_at, length, words, texts"
@@ -95,7 +107,7 @@ AMONG = "SELECT count(*) FROM (SELECT 1 FROM crossthread_items WHERE namespace >
 def stored_at(*, vectors: bool) -> str:
     """Return the query for a live item; parameters: namespace, key, now."""
     return f"""
-SELECT {_STORED}, {"vectors" if vectors else "NULL"}
+SELECT {_STORED}, {_SERVING_ANYWAY if vectors else "NULL"}
 FROM crossthread_items
 WHERE namespace = ? AND key = ? AND {_LIVE}
 """
@@ -109,7 +121,7 @@ def stored_below(scope: str, *, newest_first: bool, vectors: bool, is_sorted: bo
     """
     time = "updated_at" if is_sorted else "+updated_at"
     return f"""
-SELECT {_STORED}, {"vectors" if vectors else "NULL"}
+SELECT {_STORED}, {_SERVING_ANYWAY if vectors else "NULL"}
 FROM crossthread_items
 WHERE {scope} AND {time} {"<" if newest_first else ">"} ? AND {_LIVE}
 ORDER BY {time} {"DESC" if newest_first else ""}
@@ -214,21 +226,30 @@ SET_INDEXED_ERASURES = "UPDATE crossthread_state SET indexed_erasures = ?"
 
 # Texts that are embedded already
 
-# With the latest write of all, in one row: many writers wait for each other's statements.
-HAS_TEXT = """
-SELECT max(updated_at), (SELECT 1 FROM crossthread_texts WHERE hash = ? LIMIT 1)
-FROM crossthread_items
-"""
-
+# With the latest write of all, in one row; many writers wait for each other's statements.
 KNOWN_VECTOR = """
-SELECT i.texts, i.vectors
-FROM crossthread_texts AS t
-JOIN crossthread_items AS i ON i.updated_at = t.updated_at
-WHERE t.hash = ?
-LIMIT 1
+SELECT (SELECT max(updated_at) FROM crossthread_items), s.generation, i.texts,
+       CASE WHEN s.phase = 2 THEN coalesce(
+           (SELECT n.vectors FROM crossthread_staged AS n WHERE n.updated_at = i.updated_at), i.vectors
+       ) ELSE i.vectors END
+FROM crossthread_state AS s
+LEFT JOIN (
+    SELECT i.updated_at, i.texts, i.vectors
+    FROM crossthread_texts AS t
+    JOIN crossthread_items AS i ON i.updated_at = t.updated_at
+    WHERE t.hash = ?
+    LIMIT 1
+) AS i
 """
 
-TEXTS_OF = "SELECT texts, vectors FROM crossthread_items WHERE updated_at = ? AND texts IS NOT NULL"
+TEXTS_OF = """
+SELECT i.texts,
+       CASE WHEN s.phase = 2 THEN coalesce(
+           (SELECT n.vectors FROM crossthread_staged AS n WHERE n.updated_at = i.updated_at), i.vectors
+       ) ELSE i.vectors END
+FROM crossthread_items AS i, crossthread_state AS s
+WHERE i.updated_at = ? AND i.texts IS NOT NULL
+"""
 
 LATEST = "SELECT max(updated_at) FROM crossthread_items"
 
@@ -238,11 +259,14 @@ INDEXED_ITEMS = "SELECT indexed_items FROM crossthread_state"
 
 SCOPE_TIMES = "SELECT updated_at FROM crossthread_items WHERE namespace >= ? AND namespace < ?"
 
-VECTORS_OF = """
-SELECT updated_at, expires_at IS NOT NULL, vectors
+VECTORS_OF = {
+    settling: f"""
+SELECT updated_at, expires_at IS NOT NULL, {vectors}
 FROM crossthread_items
 WHERE updated_at IN (SELECT value FROM json_each(?))
 """
+    for settling, vectors in _SERVING.items()
+}
 
 # A time below zero, ~time, is that of an item that came in (see `restoring`); it may be gone again.
 ERASED_SINCE = "SELECT updated_at FROM crossthread_erased WHERE number > ?"
@@ -253,17 +277,113 @@ SELECT (SELECT min(number) FROM crossthread_erased) <= ?1 + 1,
        EXISTS (SELECT 1 FROM crossthread_erased WHERE number > ?1 AND updated_at < 0)
 """
 
-RESTORED_VECTORS = """
-SELECT updated_at, expires_at IS NOT NULL, vectors
+RESTORED_VECTORS = {
+    settling: f"""
+SELECT updated_at, expires_at IS NOT NULL, {vectors}
 FROM crossthread_items
 WHERE updated_at IN (SELECT value FROM json_each(?)) AND updated_at <= ? AND +namespace >= ? AND +namespace < ?
 """
+    for settling, vectors in _SERVING.items()
+}
 
 # Along the order by time: what is new stands at its end. The plus keeps the index by namespace out.
-VECTORS_SINCE = """
-SELECT updated_at, expires_at IS NOT NULL, vectors
+VECTORS_SINCE = {
+    settling: f"""
+SELECT updated_at, expires_at IS NOT NULL, {vectors}
 FROM crossthread_items
 WHERE updated_at > ? AND +namespace >= ? AND +namespace < ?
+"""
+    for settling, vectors in _SERVING.items()
+}
+
+
+# Changing the model of all vectors
+
+PROGRESS = """
+SELECT s.generation, s.model, s.phase, r.run, r.model, r.dims, r.last_run
+FROM crossthread_state AS s, crossthread_reembedding AS r
+"""
+
+# All, as far as the index of texts has been told; and the bytes of those that are staged.
+COUNT_TEXTS = """
+SELECT (SELECT count(*) FROM crossthread_texts), (SELECT coalesce(sum(length(texts)), 0) FROM crossthread_staged)
+"""
+
+COMPLETE_TO = "SELECT complete_to, restored FROM crossthread_reembedding"
+
+_TEXTS = """
+SELECT i.updated_at, i.namespace, i.key, i.value, i.texts, s.texts, s.vectors
+FROM crossthread_items AS i
+LEFT JOIN crossthread_staged AS s ON s.updated_at = i.updated_at
+WHERE i.updated_at > ? AND i.texts IS NOT NULL AND {}
+ORDER BY i.updated_at
+LIMIT ?
+"""
+
+# A page of items with texts, with what is staged of each; by whether only those are asked for of which not all is.
+TEXTS = {False: _TEXTS.format("TRUE"), True: _TEXTS.format("s.texts IS NOT i.texts")}
+
+STAGED_TEXT = """
+SELECT s.texts, s.vectors
+FROM crossthread_texts AS t
+JOIN crossthread_staged AS s ON s.updated_at = t.updated_at
+WHERE t.hash = ?1 AND instr(s.texts, ?1)
+LIMIT 1
+"""
+
+STAGED_OF = """
+SELECT i.texts, s.texts, s.vectors
+FROM crossthread_items AS i
+LEFT JOIN crossthread_staged AS s ON s.updated_at = i.updated_at
+WHERE i.updated_at = ? AND i.texts IS NOT NULL
+"""
+
+PUT_STAGED = "INSERT OR REPLACE INTO crossthread_staged (updated_at, texts, vectors) VALUES (?, ?, ?)"
+
+DELETE_STAGED = "DELETE FROM crossthread_staged WHERE updated_at = ?"
+
+SOME_STAGED = "SELECT updated_at FROM crossthread_staged ORDER BY updated_at LIMIT ?"
+
+# What was written up to complete_to is known to have all.
+MISSING = """
+SELECT EXISTS (
+    SELECT 1
+    FROM crossthread_items AS i
+    LEFT JOIN crossthread_staged AS s ON s.updated_at = i.updated_at
+    WHERE i.updated_at > (SELECT complete_to FROM crossthread_reembedding)
+      AND i.texts IS NOT NULL AND s.texts IS NOT i.texts
+)
+"""
+
+TAKE_STAGED = """
+UPDATE crossthread_items
+SET vectors = (SELECT s.vectors FROM crossthread_staged AS s WHERE s.updated_at = crossthread_items.updated_at)
+WHERE updated_at IN (SELECT value FROM json_each(?))
+"""
+
+SET_PHASE = "UPDATE crossthread_state SET phase = ?"
+
+SET_HELD = "UPDATE crossthread_state SET held_until = ?"
+
+SET_RUN = "UPDATE crossthread_reembedding SET run = ?, model = ?, dims = NULL, complete_to = -1"
+
+SET_STAGED_DIMS = "UPDATE crossthread_reembedding SET dims = ?"
+
+# Only if there is no gap before, and no item has come in where somebody had looked.
+SET_COMPLETE_TO = """
+UPDATE crossthread_reembedding SET complete_to = max(complete_to, ?) WHERE complete_to >= ? AND restored = ?
+"""
+
+LOWER_COMPLETE_TO = "UPDATE crossthread_reembedding SET complete_to = min(complete_to, ?), restored = restored + 1"
+
+FORGET_COMPLETE_TO = "UPDATE crossthread_reembedding SET complete_to = -1, restored = restored + 1"
+
+END_RUN = "UPDATE crossthread_reembedding SET run = 0, last_run = ?, model = NULL, dims = NULL, complete_to = -1"
+
+SWITCH = """
+UPDATE crossthread_state
+SET generation = generation + 1, phase = ?, held_until = 0,
+    model = (SELECT model FROM crossthread_reembedding), dims = (SELECT dims FROM crossthread_reembedding)
 """
 
 
@@ -315,9 +435,9 @@ def all_below(scope: str) -> str:
     return f"SELECT {_FOUND_BY} FROM crossthread_items WHERE {scope}"
 
 
-def vectors_below(scope: str) -> str:
+def vectors_below(scope: str, *, settling: bool) -> str:
     """Return the query for all items, expired ones too, with their vectors; parameters: scope."""
-    return f"SELECT updated_at, expires_at IS NOT NULL, vectors FROM crossthread_items WHERE {scope}"
+    return f"SELECT updated_at, expires_at IS NOT NULL, {_SERVING[settling]} FROM crossthread_items WHERE {scope}"
 
 
 def expired_below(scope: str) -> str:

@@ -35,6 +35,13 @@ Part = tuple[scan.Block, Ids | None]
 """Vectors, and which of the items may be found; None: all."""
 
 
+class MadeFor(NamedTuple):
+    """What vectors of a caller were made for: a generation of the store's, by a model where it has a name."""
+
+    generation: int
+    named: str | None
+
+
 class _Chosen(NamedTuple):
     """The vectors that a search compares: in parts, as often as asked; only of ``ids``, where signs chose these."""
 
@@ -51,6 +58,7 @@ class Ranking:
         dialect: How filters are written.
         limits: From where on it works in another way.
         resident: Vectors read before; None to read past them.
+        made_for: What the vector of a query was made for.
     """
 
     def __init__(
@@ -60,12 +68,14 @@ class Ranking:
         dialect: Dialect,
         limits: Limits,
         resident: Resident | None,
+        made_for: MadeFor,
     ) -> None:
         self.connection = connection
         self.horizon = horizon
         self.dialect = dialect
         self.limits = limits
         self.resident = resident
+        self.made_for = made_for
         self._state: State | None = None
         self._recent: list[Any] | None = None
         self.entry: Entry | None = None
@@ -96,6 +106,7 @@ class Ranking:
         if command.mode != "semantic" or command.where is not None or self.resident is None:
             return None
         state = self._read_state()
+        state.space.check(*self.made_for, "the store")
         entry = self.resident.peek(command.prefix, state.version)
         if entry is None or entry.expires or not isinstance(entry.vectors, scan.Block):
             return None
@@ -133,6 +144,7 @@ class Ranking:
     ) -> _Chosen:
         """Return the vectors below the prefix that are to be compared; ``found``: items that words bring in."""
         state = self._read_state()
+        state.space.check(*self.made_for, "the store")
         if state.dims is None:
             return _Chosen(lambda: (), None)
         dims = state.dims
@@ -163,7 +175,8 @@ class Ranking:
         """Yield all vectors below a prefix from the file."""
         scope, parameters = queries.below(prefix)
         expired: Ids | None = None
-        cursor = self.connection.execute(queries.vectors_below(scope), parameters)
+        settling = self._read_state().is_settling
+        cursor = self.connection.execute(queries.vectors_below(scope, settling=settling), parameters)
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             block = _packed(rows, dims)
             if matching is None and self.horizon != ALWAYS and any(row[1] for row in rows):
@@ -172,7 +185,7 @@ class Ranking:
             yield block, matching
 
     def _vectors_of(self, ids: Ids, dims: int) -> scan.Block:
-        found = self.connection.execute(queries.VECTORS_OF, (json.dumps(ids.tolist()),))
+        found = self.connection.execute(queries.VECTORS_OF[self._read_state().is_settling], (json.dumps(ids.tolist()),))
         return _packed(found.fetchall(), dims)
 
     def _expired(self, prefix: str) -> Ids:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from crossthread import namespaces, values
 from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.narrowing import Dialect, narrowing
-from crossthread.engines.sqlite import indexes, queries, records
+from crossthread.engines.sqlite import indexes, queries, records, staging
 from crossthread.engines.sqlite.limits import LIMITS, Limits
-from crossthread.engines.sqlite.ranking import ALWAYS, Ranking
+from crossthread.engines.sqlite.ranking import ALWAYS, MadeFor, Ranking
 from crossthread.engines.sqlite.resident import Entry, Resident
+from crossthread.engines.sqlite.state import read_state
 from crossthread.filters.ast import Node
 from crossthread.filters.match import matches
 from crossthread.operations.commands import (
@@ -32,6 +33,7 @@ from crossthread.operations.commands import (
     Stats,
     scored_row,
 )
+from crossthread.operations.reembedding import CountTexts, ReadProgress, ReadTexts
 from crossthread.search import scan
 
 _FEW_TEXTS = 16
@@ -56,6 +58,7 @@ class Reader:
         limits: From where on searches work in another way.
         resident: Vectors read before; None to read past them.
         recent: Texts that the index has not been told of; None where nobody asks for texts.
+        made_for: What the vectors of queries were made for.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Reader:
         limits: Limits = LIMITS,
         resident: Resident | None = None,
         recent: indexes.RecentTexts | None = None,
+        made_for: MadeFor = MadeFor(0, None),  # noqa: B008 - it never changes
     ) -> None:
         self.connection = connection
         self.now = now
@@ -75,6 +79,7 @@ class Reader:
         self.limits = limits
         self.resident = resident
         self.recent = recent
+        self.made_for = made_for
         self.renewals: list[Renewal] = []
 
     def answer(self, command: Command) -> Answer:
@@ -90,6 +95,12 @@ class Reader:
                 return self.count(prefix, where)
             case KnownVectors(hashes, _):
                 return self.known_vectors(hashes)
+            case ReadProgress():
+                return staging.read_progress(self.connection)
+            case CountTexts():
+                return staging.count_texts(self.connection, command)
+            case ReadTexts():
+                return staging.read_texts(self.connection, command)
             case Records():
                 return records.records(self.connection, command, self.horizon)
             case RecordsAt():
@@ -129,21 +140,16 @@ class Reader:
         """Return the vectors of texts that are embedded already."""
         known: dict[bytes, bytes] = {}
         for hash_ in hashes if len(hashes) <= _FEW_TEXTS else self._present(hashes):
-            texts, vectors = self._known_vector(hash_)
+            latest, generation, texts, vectors = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
+            if generation != self.made_for.generation:
+                read_state(self.connection).space.check(*self.made_for, "the store")
+            if texts is None and self.recent is not None:
+                texts, vectors = self._recent_vector(hash_, latest)
             if texts is not None:
                 size = len(vectors) * HASH_BYTES // len(texts)
                 position = indexes.split(texts).index(hash_)
                 known[hash_] = vectors[position * size : (position + 1) * size]
         return known
-
-    def _known_vector(self, hash_: bytes) -> tuple[Any, Any]:
-        """Return the texts and vectors of an item that has a text; most texts are new, and nobody has them."""
-        latest, is_indexed = self.connection.execute(queries.HAS_TEXT, (hash_,)).fetchone()
-        if is_indexed:
-            found: tuple[Any, Any] | None = self.connection.execute(queries.KNOWN_VECTOR, (hash_,)).fetchone()
-            if found is not None and found[0] is not None:
-                return found
-        return (None, None) if self.recent is None else self._recent_vector(hash_, latest)
 
     def _present(self, hashes: tuple[bytes, ...]) -> list[bytes]:
         """Return those texts that some item may have: most of a large batch are new, and need no look at the items."""
@@ -205,7 +211,7 @@ class Reader:
         return self._scored(command, hits, rows, {})
 
     def _ranking(self, resident: Resident | None) -> Ranking:
-        return Ranking(self.connection, self.horizon, self.dialect, self.limits, resident)
+        return Ranking(self.connection, self.horizon, self.dialect, self.limits, resident, self.made_for)
 
     def _best(self, command: Search) -> list[Row]:
         ranking = self._ranking(self.resident)

@@ -138,7 +138,8 @@ class Resident:
         if entry is not None and _is_older(state, entry.version):
             raise Outdated
         loader = _Loader(connection, prefix, state, dims, self.limits)
-        made = (loader.follow(entry) if entry is not None else None) or loader.load()
+        is_followed = entry is not None and entry.version.generation == state.generation
+        made = (loader.follow(entry) if entry is not None and is_followed else None) or loader.load()
         self._keep(prefix, made)
         return made
 
@@ -214,7 +215,7 @@ class _Loader:
         listed: list[int] = []
         expires = False
         read = 0
-        cursor = self.connection.execute(queries.vectors_below(scope), parameters)
+        cursor = self.connection.execute(queries.vectors_below(scope, settling=self.state.is_settling), parameters)
         while items := cursor.fetchmany(_ROWS_AT_ONCE):
             before, read = read, read + len(items)
             if read // _LOGGED_ITEMS > before // _LOGGED_ITEMS:
@@ -259,7 +260,7 @@ class _Loader:
             present = frozenset(times)
             entry = entry._replace(rows=Rows())
         if new:
-            items = self.connection.execute(queries.VECTORS_OF, (json.dumps(new),)).fetchall()
+            items = self.connection.execute(queries.VECTORS_OF[self.state.is_settling], (json.dumps(new),)).fetchall()
             entry = entry._replace(expires=entry.expires or any(item[1] for item in items))
             vectors = self._with(vectors, items)
             present = present.union(new)
@@ -278,14 +279,15 @@ class _Loader:
                 return None
         expires = entry.expires
         restored = [~time for (time,) in found if time < 0]
+        settling = self.state.is_settling
         if restored:
             if np.isin(np.array(restored, dtype=np.int64), vectors.ids).any():
                 return None  # a time that is there already, and hidden
             parameters = (json.dumps(restored), entry.version.latest, *self._bounds)
-            items = self.connection.execute(queries.RESTORED_VECTORS, parameters).fetchall()
+            items = self.connection.execute(queries.RESTORED_VECTORS[settling], parameters).fetchall()
             expires = expires or any(item[1] for item in items)
             vectors = self._with(vectors, items)
-        cursor = self.connection.execute(queries.VECTORS_SINCE, (entry.version.latest, *self._bounds))
+        cursor = self.connection.execute(queries.VECTORS_SINCE[settling], (entry.version.latest, *self._bounds))
         while items := cursor.fetchmany(_ROWS_AT_ONCE):
             expires = expires or any(item[1] for item in items)
             vectors = self._with(vectors, items)

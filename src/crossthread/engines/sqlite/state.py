@@ -8,10 +8,16 @@ from typing import NamedTuple
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.sqlite import queries
 
+STAGING, SETTLING = 1, 2  # the column ``phase``; 0 for neither
+
 
 class Version(NamedTuple):
-    """Which commit: how many rows were ever erased, and the latest write that is there. Every commit makes another."""
+    """Which commit: how many rows were ever erased, and the latest write that is there. Every commit makes another.
 
+    Another model of all vectors makes another ``generation``, which comes first.
+    """
+
+    generation: int
     erasures: int
     latest: int
 
@@ -32,16 +38,27 @@ class State(NamedTuple):
     language: str | None
     model: str | None
     dims: int | None
+    generation: int
+    """How often all vectors were replaced by those of another model."""
+    phase: int
+    """What is staged for another change of the model; see ``staging``."""
+    held_until: int
+    """Before this microsecond nobody writes vectors."""
 
     @property
     def version(self) -> Version:
         """What of the state a reader must have seen to know all items."""
-        return Version(self.erasures, self.latest)
+        return Version(self.generation, self.erasures, self.latest)
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether vectors that serve may still stand among the staged ones."""
+        return self.phase == SETTLING
 
     @property
     def space(self) -> VectorSpace:
         """What the vectors have in common."""
-        return VectorSpace(self.model, self.dims)
+        return VectorSpace(self.model, self.dims, self.generation)
 
 
 def read_state(connection: sqlite3.Connection) -> State:

@@ -15,13 +15,33 @@ from crossthread._text import unescape
 from crossthread.embedding.extract import HASH_BYTES
 from crossthread.engines.sqlite import words
 from crossthread.engines.sqlite.indexes import split
+from crossthread.engines.sqlite.staging import read_progress
 from crossthread.engines.sqlite.state import State, read_state
 from crossthread.verification import Findings, value_problems, vector_problems, word_problems
 
+# With the vectors that serve, of which some may have yet to take their place.
 _ITEMS = """
-SELECT updated_at, namespace, key, value, created_at, ttl_minutes, expires_at, length, words, texts, vectors
-FROM crossthread_items
-ORDER BY updated_at
+SELECT i.updated_at, i.namespace, i.key, i.value, i.created_at, i.ttl_minutes, i.expires_at, i.length, i.words, i.texts,
+       CASE WHEN s.phase = 2 THEN coalesce(n.vectors, i.vectors) ELSE i.vectors END
+FROM crossthread_items AS i
+JOIN crossthread_state AS s
+LEFT JOIN crossthread_staged AS n ON n.updated_at = i.updated_at
+ORDER BY i.updated_at
+"""
+
+_STAGED = """
+SELECT n.updated_at, n.texts, n.vectors, i.updated_at IS NOT NULL, i.texts
+FROM crossthread_staged AS n
+LEFT JOIN crossthread_items AS i ON i.updated_at = n.updated_at
+ORDER BY n.updated_at
+"""
+
+_UNSTAGED = """
+SELECT i.namespace, i.key
+FROM crossthread_items AS i
+LEFT JOIN crossthread_staged AS n ON n.updated_at = i.updated_at
+WHERE i.updated_at <= (SELECT complete_to FROM crossthread_reembedding) AND n.texts IS NOT i.texts
+LIMIT 100
 """
 
 _ERASED = """
@@ -92,6 +112,7 @@ class _Check:
         self.check_items()
         self.check_erased()
         self.check_state()
+        self.check_staged()
         self.weigh(self.texts, self.connection.execute(_TEXTS), "texts")
         self.weigh(self.words, self.postings(), "words")
 
@@ -160,6 +181,24 @@ class _Check:
             self.findings.add(
                 f"The indexes claim erasures up to number {state.indexed_erasures}; the last one was {state.erasures}."
             )
+
+    def check_staged(self) -> None:
+        """Check what a change of the model has staged; that a run has not ended is no problem."""
+        progress = read_progress(self.connection)
+        if (progress.phase == "staging") != bool(progress.run):
+            self.findings.add(f"The phase of a change of the model is {progress.phase!r}, and its run {progress.run}.")
+        dims = self.state.dims if progress.phase == "settling" else progress.dims
+        for time, texts, vectors, stands, of_item in self.connection.execute(_STAGED):
+            if progress.phase == "none":
+                self.findings.add(f"Vectors are staged for the item written at {time}, and no model is being changed.")
+            elif not stands:
+                self.findings.add(f"Vectors are staged for the item written at {time}, which is gone.")
+            elif not isinstance(of_item, bytes) or not set(split(texts)) <= set(split(of_item)):
+                self.findings.add(f"Vectors are staged for texts that the item written at {time} does not have.")
+            for problem in _text_problems(texts, vectors, dims):
+                self.findings.add(f"What is staged for the item written at {time}: {problem}.")
+        for namespace, key in self.connection.execute(_UNSTAGED):
+            self.findings.add(f"{_named(namespace, key)}: a text of it lacks a staged vector.")
 
     def postings(self) -> Iterator[tuple[int, Any]]:
         if not self.connection.execute(_HAS_WORDS).fetchone()[0]:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 from crossthread import ttl
+from crossthread._clock import system_clock
 from crossthread.engines._worker import Stretch
 from crossthread.engines.base import VectorSpace
 from crossthread.engines.sqlite import indexes, queries
-from crossthread.engines.sqlite.ranking import ALWAYS
+from crossthread.engines.sqlite.ranking import ALWAYS, MadeFor
 from crossthread.engines.sqlite.reads import Reader, Renewal
-from crossthread.engines.sqlite.state import State, read_state
+from crossthread.engines.sqlite.staging import Staging, read_progress
+from crossthread.engines.sqlite.state import SETTLING, STAGING, State, read_state
 from crossthread.operations.commands import (
     ABSENT,
     WRITES,
@@ -22,11 +24,13 @@ from crossthread.operations.commands import (
     Conflict,
     Delete,
     Forget,
+    Held,
     Put,
     Restore,
     Row,
     Sweep,
 )
+from crossthread.operations.reembedding import Begin, Hold, Settle, Stage, Switch
 from crossthread.search.vectors import to_bytes
 from crossthread.search.words import as_column
 
@@ -56,6 +60,9 @@ class Progress(NamedTuple):
     is_in_order: bool
     changes: int
     written: int
+    phase: int
+    held_until: int
+    must_settle: bool
 
 
 class Transaction:
@@ -85,24 +92,38 @@ class Transaction:
         self.written: list[tuple[int, tuple[bytes, ...]]] = []
         """The times of the items written, each with the hashes of its texts."""
         self.indexed = self.before.indexed_items
+        self.phase = self.before.phase
+        self.held_until = self.before.held_until
+        self.must_settle = False
+        """Whether the indexes have to know all items: staged vectors are looked up by texts."""
+        self._staging = Staging(connection)
 
     def run(self, batch: Batch) -> list[Answer]:
         """Execute a batch: its reads, then its writes."""
         answers: list[Answer] = [None] * len(batch.commands)
         reads = [position for position, command in enumerate(batch.commands) if not isinstance(command, WRITES)]
         if reads:
-            reader = Reader(self.connection, self.now, batch.omit_expired)
+            made_for = MadeFor(batch.generation, self.named)
+            reader = Reader(self.connection, self.now, batch.omit_expired, made_for=made_for)
             for position in reads:
                 answers[position] = reader.answer(batch.commands[position])
             self.renew(reader.renewals, batch.omit_expired)
         horizon = self.now if batch.omit_expired else ALWAYS
         if isinstance(batch.commands[0], Restore):  # no others are in its batch
-            return self._restore([command for command in batch.commands if isinstance(command, Restore)])
+            restores = [command for command in batch.commands if isinstance(command, Restore)]
+            if any(command.vectors is not None for command in restores):
+                self._check_vectors(batch.generation)
+            return self._restore(restores)
         if not reads and len(batch.commands) > 1 and all(map(_is_plain_put, batch.commands)):
-            return self._put_all(cast(Sequence[Put], batch.commands), horizon)
+            puts = cast(Sequence[Put], batch.commands)
+            if any(command.vectors is not None for command in puts):
+                self._check_vectors(batch.generation)
+            return self._put_all(puts, horizon)
         stretch = Stretch()
         for position, command in enumerate(batch.commands):
             if isinstance(command, WRITES):
+                if isinstance(command, Put) and command.vectors is not None:
+                    self._check_vectors(batch.generation)
                 answers[position] = self._write(command, horizon)
                 stretch.pause()
         return answers
@@ -119,14 +140,18 @@ class Transaction:
             self.is_in_order,
             self.changes,
             len(self.written),
+            self.phase,
+            self.held_until,
+            self.must_settle,
         )
 
     def restore(self, before: Progress) -> None:
         """Take back what the object knows about a part that was rolled back."""
-        self.latest, self.last_write, self.erasures, self.space, *flags, self.changes, written = before
-        self.erased, self.lowered, self.is_in_order = flags
+        self.latest, self.last_write, self.erasures, self.space, self.erased, self.lowered = before[:6]
+        self.is_in_order, self.changes = before.is_in_order, before.changes
+        self.phase, self.held_until, self.must_settle = before.phase, before.held_until, before.must_settle
         self.admitted = 0
-        del self.written[written:]
+        del self.written[before.written :]
 
     def renew(self, renewals: Iterable[Renewal], omit_expired: bool) -> None:
         """Let items that were read live longer; items that were written, erased or expired since are left alone."""
@@ -162,7 +187,52 @@ class Transaction:
                 self._erase(found)
                 return len(found)
             case _:
+                return self._change_model(command)
+
+    def _check_vectors(self, generation: int) -> None:
+        """Refuse vectors that were made for another generation, or while nobody may write any."""
+        if generation != self.space.generation:
+            self.space.check(generation, self.named, "the store")
+        if self.held_until and system_clock() < self.held_until:
+            raise Held
+
+    def _change_model(self, command: Command) -> Answer:
+        run = read_progress(self.connection).run
+        match command:
+            case Begin(number, model):
+                if not self.phase:
+                    self._staging.begin(number, model)
+                    self.phase = STAGING
+                self.must_settle = True
+                return read_progress(self.connection)
+            case Settle(number):
+                if number and number != run:
+                    return False
+                if number:
+                    more = self._staging.abandon(read_progress(self.connection).last_run)
+                else:
+                    more = self.phase == SETTLING and self._staging.settle()
+                if not more and (number or self.phase == SETTLING):
+                    self.phase = 0
+                return more
+            case Stage() | Hold() | Switch():
+                return bool(run) and command.run == run and self._go_on(command)
+            case _:
                 raise AssertionError(f"not a write: {command!r}")
+
+    def _go_on(self, command: Stage | Hold | Switch) -> bool:
+        match command:
+            case Stage():
+                self._staging.stage(command)
+                self.must_settle = self.must_settle or command.complete is not None
+            case Hold(_, seconds):
+                self.held_until = self._staging.hold(seconds)
+            case Switch():
+                space = self._staging.switch(self.space.generation)
+                if space is None:
+                    return False
+                self.space, self.phase, self.held_until, self.admitted = space, SETTLING, 0, 0
+        return True
 
     def _found(self, query: str, parameters: tuple[Any, ...]) -> list[_Found]:
         return [_Found(*row) for row in self.connection.execute(query, parameters)]
@@ -210,6 +280,9 @@ class Transaction:
         live = [one for one in found if ttl.is_live(one.expires_at, horizon)]
         if command.expected is not None and command.expected != (live[0].updated_at if live else ABSENT):
             raise Conflict
+        if self.phase == STAGING and command.hashes:
+            for one in found:
+                self._staging.hand_on(one.updated_at, row[0], b"".join(command.hashes))
         self._take_away(found)
         # An expired item counts as gone, so what replaces it is new.
         stamp, namespace, key, value, created_at, *rest = row
@@ -235,7 +308,7 @@ class Transaction:
         dims = command.vectors.shape[1]
         if dims != self.admitted:
             if self.space.dims is None:
-                self.space = VectorSpace(self.named)
+                self.space = self.space._replace(model=self.named)
             # Another process may have given the store its first vectors since this one opened it.
             self.space.agreed(VectorSpace(self.named), "the store")
             self.space = self.space.admit(dims)
@@ -282,6 +355,8 @@ class Transaction:
                 self.changes += 1
             stretch.pause()
         self.connection.executemany(queries.INSERT, rows)
+        if self.phase == STAGING and times:
+            self._staging.restored(times)
         indexes.put_in(self.connection, entries)
         self._note_restored([time for time in times if time <= self.last_write])
         if times:
@@ -328,6 +403,8 @@ class Transaction:
             gone.append((self.erasures, one.updated_at, one.namespace, *left))
         self.connection.executemany(queries.DELETE_ITEM, [(one.updated_at,) for one in found])
         self.connection.executemany(queries.PUT_ERASED, gone)
+        if self.phase:
+            self._staging.drop(one.updated_at for one in found)
         self.changes += len(gone)
 
 

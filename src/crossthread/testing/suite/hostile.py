@@ -57,6 +57,18 @@ REFUSED: dict[str, Callable[[], Any]] = {
 }
 
 
+def _calls(store: Caller, namespace: Any) -> list[Callable[[], Any]]:
+    """Return calls in which a namespace stands."""
+    return [
+        lambda: store.batch(
+            [PutOp(("a",), "k", {}), PutOp(namespace, "k", {"n": 1})]
+        ),  # put() and aget() are LangGraph's
+        lambda: store.batch([GetOp(namespace, "k")]),
+        lambda: store.search(namespace),
+        lambda: store.batch([ListNamespacesOp((MatchCondition("suffix", namespace),))]),
+    ]
+
+
 class Hostile(SuiteBase):
     """Input that is made to hurt."""
 
@@ -124,22 +136,58 @@ class Hostile(SuiteBase):
     @needs("strict_addresses")
     @pytest.mark.parametrize(
         "namespace",
-        [("a",) * 100_000, ["a"] * 101, ("a", 10**10_000), ("x" * _HUGE + ".",), "x" * _HUGE, (b"x" * _HUGE,)],
-        ids=["100,000 labels", "101 labels", "a huge number", "a label of 10 MB", "text of 10 MB", "bytes of 10 MB"],
+        [
+            ("a",) * 100_000,
+            ["a"] * 101,
+            ("a", 10**10_000),
+            ("x" * _HUGE + ".",),
+            "x" * _HUGE,
+            (b"x" * _HUGE,),
+            ("x" * _HUGE,) * 9,
+            ("é" * 50,) * 18,
+            ("x" * 17,) * 100 + ("y",),
+        ],
+        ids=[
+            "100,000 labels",
+            "101 labels",
+            "a huge number",
+            "a label of 10 MB",
+            "text of 10 MB",
+            "bytes of 10 MB",
+            "nine labels of 10 MB",
+            "1,818 bytes",
+            "101 long labels",
+        ],
     )
     def test_a_namespace_beyond_measure_is_refused(self, store: Caller, namespace: Any) -> None:
         """In every operation, and with an error that can be read."""
-        calls: list[Callable[[], Any]] = [
-            lambda: store.batch([PutOp(namespace, "k", {"n": 1})]),  # put() and aget() are LangGraph's
-            lambda: store.batch([GetOp(namespace, "k")]),
-            lambda: store.search(namespace),
-            lambda: store.batch([ListNamespacesOp((MatchCondition("suffix", namespace),))]),
-        ]
-        for call in calls:
+        for call in _calls(store, namespace):
             with pytest.raises(InvalidNamespaceError) as caught:
                 call()
             assert len(str(caught.value)) < 1_000
         assert store.search(()) == []
+
+    @needs("strict_addresses")
+    def test_a_namespace_of_1800_bytes_is_one_and_a_longer_one_is_refused(self, store: Caller) -> None:
+        """Each label counts its bytes in UTF-8 and one more, and 200 and one at the most."""
+        longest = [
+            ("x" * 17,) * 100,
+            ("x" * 199,) * 9,
+            ("x" * 199,) * 8 + ("é" * 99 + "x",),
+            ("x" * 10_000,) * 8 + ("y" * 191,),
+            ("\x1a" * 39,) * 9 + ("z" * 35,),
+        ]
+        for n, namespace in enumerate(longest):
+            store.put(namespace, "k" * 10_000, {"n": n})
+            too_long = (*namespace[:-1], namespace[-1] + "yyyyyyyyyy"[: 1 if n else 10])
+            for call in _calls(store, too_long):
+                with pytest.raises(InvalidNamespaceError, match="1,800 bytes"):
+                    call()
+        for n, namespace in enumerate(longest):
+            assert store.get(namespace, "k" * 10_000).value == {"n": n}
+            assert [item.value for item in store.search(namespace)] == [{"n": n}]
+            assert [item.value["n"] for item in store.search(namespace[:-1])].count(n) == 1
+        assert sorted(store.list_namespaces()) == sorted(longest)
 
     @needs("strict_addresses", "strict_values")
     def test_a_hundred_labels_and_large_items(self, store: Caller) -> None:

@@ -27,6 +27,8 @@ CREATE TABLE {schema}.items (
     ttl_minutes double precision,        -- how long a refresh renews the item; NULL: it does not expire
     expires_at bigint,                   -- the item is gone from this microsecond on
     address json,                        -- the namespace and key in full, where they are too long for an index
+    texts integer NOT NULL,              -- how many vectors it has; by this and the next, what is missing is noticed
+    has_words boolean NOT NULL,          -- whether there are words of it
     PRIMARY KEY (namespace, subspace, key)
 );
 
@@ -91,9 +93,11 @@ $$;
 --   p_terms, p_length: what keywords find the item by, as in the table words; NULL: nothing.
 --   p_stamp: its updated_at, drawn for it.
 --   p_horizon: what expires until then counts as gone.
+--   p_texts: how many vectors it gets; the caller writes them.
 CREATE FUNCTION {schema}.write_row(
     p_namespace text, p_subspace text, p_key text, p_value text, p_minutes double precision, p_address text,
-    p_expected bigint, p_terms text, p_length integer, p_stamp bigint, p_present bigint, p_horizon bigint
+    p_expected bigint, p_terms text, p_length integer, p_stamp bigint, p_present bigint, p_horizon bigint,
+    p_texts integer
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     written_created_at bigint;
@@ -109,16 +113,20 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO {schema}.items AS i
-        (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
+        (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address, texts,
+         has_words)
     VALUES (p_namespace, p_subspace, p_key, p_value::json, p_stamp, p_stamp, p_minutes,
-            {schema}.expiry(p_present, p_minutes), p_address::json)
+            {schema}.expiry(p_present, p_minutes), p_address::json, p_texts,
+            p_terms IS NOT NULL)
     ON CONFLICT (namespace, subspace, key) DO UPDATE SET
         value = EXCLUDED.value,
         -- What takes the place of an expired item is new.
         created_at = CASE WHEN i.expires_at <= p_horizon THEN EXCLUDED.created_at ELSE i.created_at END,
         updated_at = greatest(EXCLUDED.updated_at, i.updated_at + 1),
         ttl_minutes = EXCLUDED.ttl_minutes,
-        expires_at = EXCLUDED.expires_at
+        expires_at = EXCLUDED.expires_at,
+        texts = EXCLUDED.texts,
+        has_words = EXCLUDED.has_words
     RETURNING i.created_at, i.updated_at INTO written_created_at, written_updated_at;
     IF p_expected < 0 AND (written_created_at <> p_stamp OR written_updated_at <> p_stamp) THEN
         RAISE SQLSTATE 'CT001' USING MESSAGE = 'an item has been written meanwhile';
@@ -149,7 +157,7 @@ DECLARE
 BEGIN
     RETURN {schema}.write_row(
         p_namespace, p_subspace, p_key, p_value, p_minutes, p_address, NULL, p_terms, p_length,
-        {schema}.draw_stamps(1, present), present, coalesce(p_horizon, present));
+        {schema}.draw_stamps(1, present), present, coalesce(p_horizon, present), 0);
 END
 $$;
 
@@ -158,11 +166,12 @@ $$;
 --   p_numbers: the order of the writes, from 0 on; their stamps follow it.
 --   p_expected: as in write_row; an array of no elements: it never matters.
 --   p_terms, p_lengths, p_now, p_horizon: as above.
+--   p_texts: how many vectors each gets; an array of no elements: none.
 CREATE FUNCTION {schema}.write_items(
     p_erased_namespaces text[], p_erased_subspaces text[], p_erased_keys text[],
     p_namespaces text[], p_subspaces text[], p_keys text[], p_values text[], p_minutes double precision[],
     p_addresses text[], p_numbers integer[], p_expected bigint[], p_terms text[], p_lengths integer[],
-    p_now bigint, p_horizon bigint
+    p_now bigint, p_horizon bigint, p_texts integer[] DEFAULT '{}'
 ) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
     present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
@@ -189,7 +198,7 @@ BEGIN
     FOR n IN 1 .. cardinality(p_keys) LOOP
         times := {schema}.write_row(
             p_namespaces[n], p_subspaces[n], p_keys[n], p_values[n], p_minutes[n], p_addresses[n], p_expected[n],
-            p_terms[n], p_lengths[n], first + p_numbers[n], present, horizon);
+            p_terms[n], p_lengths[n], first + p_numbers[n], present, horizon, coalesce(p_texts[n], 0));
         written_created_at := times[1];
         written_updated_at := times[2];
         RETURN NEXT;

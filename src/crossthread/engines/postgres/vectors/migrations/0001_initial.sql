@@ -31,10 +31,14 @@ CREATE FUNCTION {schema}.write_memories(
 ) RETURNS TABLE (written_created_at bigint, written_updated_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
     stamps bigint[] := '{}';
+    texts integer[] := array_fill(0, ARRAY[cardinality(p_keys)]);
 BEGIN
+    FOR n IN 1 .. cardinality(p_owners) LOOP
+        texts[p_owners[n]] := texts[p_owners[n]] + 1;
+    END LOOP;
     FOR written_created_at, written_updated_at IN SELECT * FROM {schema}.write_rows(
         p_erased_namespaces, p_erased_subspaces, p_erased_keys, p_namespaces, p_subspaces, p_keys, p_values, p_minutes,
-        p_addresses, p_numbers, p_expected, p_terms, p_lengths, p_now, p_horizon)
+        p_addresses, p_numbers, p_expected, p_terms, p_lengths, p_now, p_horizon, texts)
     LOOP
         stamps := stamps || written_updated_at;
         RETURN NEXT;
@@ -69,7 +73,7 @@ DECLARE
     present bigint := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     times bigint[] := {schema}.write_row(
         p_namespace, p_subspace, p_key, p_value, p_minutes, p_address, NULL, p_terms, p_length,
-        {schema}.draw_stamps(1, present), present, coalesce(p_horizon, present));
+        {schema}.draw_stamps(1, present), present, coalesce(p_horizon, present), (p_hash IS NOT NULL)::integer);
 BEGIN
     DELETE FROM {schema}.vectors AS v
     WHERE v.namespace = p_namespace AND v.subspace = p_subspace AND v.key = p_key;
