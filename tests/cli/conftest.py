@@ -1,4 +1,4 @@
-"""The command line in this process, for the many small cases; `processes` of tests/cli run the real one."""
+"""The command line in this process, for the many small cases; `test_cli_processes` runs the real one."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from crossthread import MemoryStore
-from crossthread.testing.torture import crash, crowd, outcome, server, steps, syncs, torn_log
+from crossthread.testing.torture import crash, crowd, outcome, power, server, steps, syncs, torn_log
 from crossthread.testing.torture.__main__ import main
 from servers import store_url
 
@@ -54,6 +54,19 @@ def test_a_put_returns_when_its_write_is_synced(tmp_path):
     found.raise_if_any()
     # The same trace of a store that need not wait shows no sync.
     assert len(syncs.watch(tmp_path, "process").problems) == syncs.PUTS
+
+
+def test_no_disk_that_a_power_cut_may_leave_lacks_what_was_acknowledged(tmp_path):
+    (tmp_path / "disk").mkdir()
+    found = power.cut(tmp_path / "disk", 80, SEED, quiet)
+    if found.skipped:
+        pytest.skip(found.skipped)
+    found.raise_if_any()
+    # A store that does not wait for the disk loses some, which the same cuts show, and never half a step.
+    for may_lose in (False, True):
+        (tmp_path / f"process {may_lose}").mkdir()
+        found = power.cut(tmp_path / f"process {may_lose}", 40, SEED, quiet, "process", may_lose)
+        assert bool(found.problems) != may_lose, found.problems[:5]
 
 
 @needs_fork

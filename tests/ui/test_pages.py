@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 
 from crossthread import Memory, MemoryStore
+from crossthread.engines.memory import MemoryEngine
 from crossthread.testing import HashEmbeddings, ManualClock
 from crossthread.ui.inspected import open_inspected
 
@@ -123,6 +124,31 @@ def test_keys_and_labels_of_any_characters_have_a_page(store, visitor):
         answer = client.post_form("/delete", client.get(address.replace("/item", "/delete")).text)
         assert answer.status_code == 303, key
         assert store.count() == 0
+
+
+class Reticent(MemoryEngine):
+    """An engine of another package, which tells no more than it must."""
+
+    keeps_records = False
+
+
+def test_an_engine_that_tells_no_records_is_shown_and_not_edited(closing, visitor):
+    store = closing.enter_context(MemoryStore(Reticent(), index={"fields": ["text"]}))
+    store.put(ADA, "k", {"text": "likes pizza"}, ttl=60)
+    store.put((*ADA, "work"), "k", {"text": "writes Python"})
+    store.put((*ADA, "work", "team"), "k", {"text": "leads"})
+    client = visitor(store)
+    page = client.get("/items?ns=memories.ada.work").text
+    counts = dict(re.findall(r'<span class="label"><bdi>(.*?)</bdi></span><span class="count">(.*?)</span>', page))
+    assert counts == {"memories": "3", "ada": "3", "work": "2", "team": "1"}
+    assert texts(client.get("/items?q=pizza").text) == ["likes pizza"]
+    page = client.get("/item?ns=memories.ada&key=k").text
+    assert "likes pizza" in page
+    assert "does not tell when it expires" in page
+    assert "Reticent does not tell" in client.get("/edit?ns=memories.ada&key=k").text
+    assert "Reticent does not tell" in client.get("/picture").text
+    assert client.post_form("/delete", client.get("/delete?ns=memories.ada&key=k").text).status_code == 303
+    assert store.count() == 2
 
 
 # Searching

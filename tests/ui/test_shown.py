@@ -107,6 +107,8 @@ def test_the_main_text_is_the_one_that_says_most(value, main):
         (60, "1 minute ago"),
         (7200, "2 hours ago"),
         (86_400 * 12, "12 days ago"),
+        (86_400 * 90, "90 days ago"),
+        (86_400 * 200, "6 months ago"),
         (86_400 * 400, "1 year ago"),
         (-90, "in 1 minute"),
         (-86_400 * 3, "in 3 days"),

@@ -63,6 +63,9 @@ def open_for_search(url: str, wanted: Indexing, mode: Mode | None) -> tuple[Memo
     index = wanted.settings()
     if wanted.embed is None and mode != "keyword" and known.model in LOCAL_MODELS and find_spec("wordllama"):
         index |= {"embed": LOCAL, "model": known.model}
+    if "embed" not in index and mode == "hybrid" and not known.dims:
+        warn(f"{place} has no vectors, so that it is searched by words alone")
+        mode = "keyword"
     if "embed" not in index and mode in ("semantic", "hybrid"):
         raise CommandError(
             f"--mode {mode} needs vectors, and {_about(known, place)}",

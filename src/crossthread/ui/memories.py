@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from crossthread.batch import ExplainedItem
-from crossthread.errors import CrossthreadError, InvalidFilterError
+from crossthread.errors import CrossthreadError, InvalidFilterError, UnsupportedError
 from crossthread.ui import shown
 from crossthread.ui.inspected import Inspected
 from crossthread.ui.pages import (
@@ -167,7 +167,12 @@ def show_item(request: Request) -> Response:
     """One item, with all that is known of it."""
     looked_at, namespace = inspected(request), asked_namespace(request.query_params)
     key = asked_key(request.query_params)
-    item = looked_at.store.record(namespace, key) if namespace else None
+    item: Any = None
+    is_whole = True
+    try:
+        item = looked_at.store.record(namespace, key) if namespace else None
+    except UnsupportedError:  # an engine of another package, which does not tell all that it keeps
+        item, is_whole = looked_at.store.get(namespace, key, refresh_ttl=False), False
     if item is None:
         return missing(request, f"There is no memory {shown.plain(key)!r} in {shown.dotted(namespace)}.", namespace)
     as_json = shown.editable(item.value)
@@ -177,6 +182,7 @@ def show_item(request: Request) -> Response:
         namespace,
         title=shown.plain(key, 60),
         item=item,
+        is_whole=is_whole,
         has_words=looked_at.store.index_config is not None,
         lines=shown.outline(item.value),
         as_json=as_json[:_SHOWN_JSON],

@@ -190,13 +190,14 @@ def _scalar(value: Any) -> tuple[str, str]:
 # Times and numbers
 
 _UNITS = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+_MOST_DAYS = 100 * 86_400  # which are told as days: of 90, "2 months" would say too little
 
 
 def duration(seconds: float) -> str:
     """Return a length of time in words: ``3 minutes``, ``2 days``."""
     seconds = abs(seconds)
     for name, length in _UNITS:
-        if seconds >= length:
+        if seconds >= length and (name != "month" or seconds >= _MOST_DAYS):
             number = int(seconds // length)
             return f"{number:,} {name}{'' if number == 1 else 's'}"
     return "less than a second"

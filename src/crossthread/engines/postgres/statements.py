@@ -163,15 +163,16 @@ JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace A
         self.restore, self.restore_unless_newer = (
             f"""
 INSERT INTO {s}.items AS i
-    (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address)
+    (namespace, subspace, key, value, created_at, updated_at, ttl_minutes, expires_at, address, texts, has_words)
 SELECT p.namespace, p.subspace, p.key, p.value::json, p.created_at, p.updated_at, p.minutes, p.expires_at,
-       p.address::json
+       p.address::json, p.texts, p.has_words
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::float8[], $8::bigint[],
-            $9::text[])
-     AS p (namespace, subspace, key, value, created_at, updated_at, minutes, expires_at, address)
+            $9::text[], $10::integer[], $11::boolean[])
+     AS p (namespace, subspace, key, value, created_at, updated_at, minutes, expires_at, address, texts, has_words)
 ON CONFLICT (namespace, subspace, key) DO UPDATE SET
     value = EXCLUDED.value, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
-    ttl_minutes = EXCLUDED.ttl_minutes, expires_at = EXCLUDED.expires_at
+    ttl_minutes = EXCLUDED.ttl_minutes, expires_at = EXCLUDED.expires_at, texts = EXCLUDED.texts,
+    has_words = EXCLUDED.has_words
 {condition}RETURNING i.namespace, i.subspace, i.key
 """
             for condition in ("", "WHERE i.updated_at <= EXCLUDED.updated_at\n")

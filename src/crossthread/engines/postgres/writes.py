@@ -114,7 +114,7 @@ def restore(connection: Connection, statements: Statements, commands: Sequence[R
         chosen = [n for n, command in enumerate(commands) if command.replaces_newer == replaces_newer]
         chosen.sort(key=places.__getitem__)  # so that everybody locks rows in the same order
         if chosen:
-            rows = [_restored_row(places[n], commands[n]) for n in chosen]
+            rows = [_restored_row(places[n], commands[n], statements.has_vectors) for n in chosen]
             text = statements.restore if replaces_newer else statements.restore_unless_newer
             written.update(fetch(connection, text, _transposed(rows)))
     kept = [n for n in range(len(commands)) if places[n][:3] in written]
@@ -146,9 +146,10 @@ def restore(connection: Connection, statements: Statements, commands: Sequence[R
     return answers
 
 
-def _restored_row(place: Address, command: Restore) -> tuple[Any, ...]:
+def _restored_row(place: Address, command: Restore, has_vectors: bool) -> tuple[Any, ...]:
     times = command.created_at, command.updated_at, command.ttl_minutes, command.expires_at
-    return (*place[:3], command.value, *times, place.full)
+    texts = len(command.hashes) if has_vectors and command.vectors is not None else 0
+    return (*place[:3], command.value, *times, place.full, texts, command.words is not None)
 
 
 def _transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from crossthread.testing.torture import crash, crowd, server, syncs, torn_log
+from crossthread.testing.torture import crash, crowd, power, server, syncs, torn_log
 from crossthread.testing.torture.outcome import Outcome, table, write_between_markers
 
 _OWN = "own"
-_PARTS = ("crash", "log", "syncs", "crowd", "server-crash", "tasks")
+_PARTS = ("crash", "log", "syncs", "power", "crowd", "server-crash", "tasks")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +54,8 @@ def _outcomes(options: argparse.Namespace, seed: int, folder: Path, tell: Callab
         yield crash.Crashes(place("crash"), seed).run(options.kills, tell)
     if "syncs" in chosen:
         yield syncs.watch(place("syncs"))
+    if "power" in chosen:
+        yield power.cut(place("power"), options.images, seed, tell)
     if "log" in chosen:
         yield torn_log.tear(place("log"), options.images, seed, tell)
     if "crowd" in chosen:
@@ -80,7 +82,12 @@ def _parser() -> argparse.ArgumentParser:
         "Prints a table; the exit code is 0 where nothing was lost, 1 where something was.",
     )
     parser.add_argument("--kills", type=int, default=200, help="how many writers of a file are killed (%(default)s)")
-    parser.add_argument("--images", type=int, default=1000, help="how many torn logs are opened (%(default)s)")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=1000,
+        help="how many torn logs, and disks after a power cut, are opened (%(default)s)",
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long crowds go on (%(default)s)")
     parser.add_argument("--server-kills", type=int, default=50, help="how often a server is killed (%(default)s)")
     parser.add_argument(

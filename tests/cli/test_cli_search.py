@@ -90,6 +90,13 @@ def test_a_store_without_an_index_says_so(ct, ctj):
         pass
 
 
+def test_hybrid_without_vectors_is_words_alone(ct, ctj, agent):
+    found = ctj("search", agent, "memories", "--query", "pizza", "--mode", "hybrid")
+    assert found == ctj("search", agent, "memories", "--query", "pizza", "--mode", "keyword")
+    ct("search", agent, "--query", "pizza", "--mode", "hybrid")
+    assert "no vectors" in ct.told
+
+
 def test_nothing_found_is_no_error(ct, agent):
     assert ct("search", agent, "-q", "zebra") == ""
     assert ct("search", agent, "memories.eve") == ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crossthread import Memory
+from crossthread import Memory, MemoryStore
+from crossthread.testing import HashEmbeddings
 from servers import run_sql, schema_for, store_url
 
 
@@ -42,6 +43,18 @@ def test_the_same_commands(ct, ctj, url, monkeypatch):
 
 def test_copy_to_a_server_and_back(ct, ctj, url, agent):
     assert ctj("copy", agent, url)[0]["written"] == 4
+    assert ctj("verify", url) == [{"items": 4, "ok": True, "problems": []}]
     assert [hit["key"] for hit in ctj("search", url, "--query", "pizza")] == ["food"]
     assert ctj("copy", url, "back.db")[0]["written"] == 4
     assert ct("export", "back.db").splitlines()[1:] == ct("export", agent).splitlines()[1:]
+
+
+def test_vectors_come_over_to_a_server(ctj, url):
+    with MemoryStore("vectors.db", index={"embed": HashEmbeddings(16), "model": "acme:small"}) as store:
+        for number in range(3):
+            store.put(("a",), str(number), {"text": f"text {number}"}, index=["text", "$"])
+        store.put(("a",), "plain", {"n": 1}, index=False)
+    assert ctj("copy", "vectors.db", url)[0]["written"] == 4
+    assert ctj("copy", "vectors.db", url, "--replace", "--yes")[0]["items"] == 4
+    assert ctj("stats", url)[0]["vectors"] == 6
+    assert ctj("verify", url) == [{"items": 4, "ok": True, "problems": []}]
