@@ -147,6 +147,8 @@ def _planned(ops: list[Any], index: IndexSettings | None) -> Program[Plan]:
 
 def _decoded(plan: Plan, answers: list[Answer]) -> Program[list[Any]]:
     """Return the results that the answers so far make."""
+    if not any(at is not None for at in plan.answers):  # nothing was read
+        return [None] * len(plan.answers)
     if not _much(answers):
         return _results(_in_order(plan, answers))
     results: list[Any] = []
@@ -226,16 +228,16 @@ def _much(answers: list[Answer]) -> bool:
 def embed_plan(plan: Plan, model: Model) -> Program[None]:
     """Give the plan's puts and searches their vectors; asks the embedder once, for texts the store does not know."""
     dims = model.dims
-    hashes = {
-        text: hash_
-        for position, texts in plan.texts.items()
-        for text, hash_ in zip(texts, cast(Put | Restore, plan.commands[position]).hashes, strict=True)
-    }
+    hashes: dict[str, bytes] = {}
+    places: dict[str, None] = {}
+    for position, texts in plan.texts.items():
+        put = cast(Put | Restore, plan.commands[position])
+        hashes.update(zip(texts, put.hashes, strict=True))
+        places[put.namespace] = None
     known: dict[bytes, bytes] = {}
     if hashes:
-        places = dict.fromkeys(cast(Put | Restore, plan.commands[position]).namespace for position in plan.texts)
         (known,) = yield Batch((KnownVectors(tuple(hashes.values()), tuple(places)),), generation=model.generation)
-    vectors = {text: from_bytes(known[h]) for text, h in hashes.items() if h in known}
+    vectors = {text: from_bytes(known[h]).reshape(1, -1) for text, h in hashes.items() if h in known} if known else {}
     if vectors and dims is None:
         dims = next(iter(vectors.values())).size
     documents = [text for text in hashes if text not in vectors]
@@ -246,11 +248,12 @@ def embed_plan(plan: Plan, model: Model) -> Program[None]:
         began = perf_counter()
         raw_documents, raw_queries = yield Embed(model.embedder, documents, queries)
         took = perf_counter() - began
-        level = logging.DEBUG if took < _SLOW_SECONDS else logging.INFO
-        logger.log(level, "Embedding %d texts and %d queries took %.3f s", len(documents), len(queries), took)
+        if took > _SLOW_SECONDS or logger.isEnabledFor(logging.DEBUG):
+            level = logging.INFO if took > _SLOW_SECONDS else logging.DEBUG
+            logger.log(level, "Embedding %d texts and %d queries took %.3f s", len(documents), len(queries), took)
         if documents:
             new = yield from _units(raw_documents, len(documents), dims)
-            vectors.update(zip(documents, new, strict=True))
+            vectors.update(zip(documents, [new[n : n + 1] for n in range(len(new))], strict=True))
             dims = new.shape[1]
         if queries:
             found_queries = dict(zip(queries, unit_vectors(raw_queries, len(queries), dims), strict=True))
@@ -265,12 +268,12 @@ def embed_plan(plan: Plan, model: Model) -> Program[None]:
 
 
 def _give_vectors(plan: Plan, positions: Iterable[int], vectors: dict[str, Vectors]) -> None:
-    """Put the vectors of their texts into the puts at some positions."""
+    """Put the vectors of their texts, a row each, into the puts at some positions."""
     for position in positions:
-        own = [vectors[text] for text in plan.texts[position]]
-        stacked = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
+        texts = plan.texts[position]
+        own = vectors[texts[0]] if len(texts) == 1 else np.concatenate([vectors[text] for text in texts])
         put = cast(Put | Restore, plan.commands[position])
-        plan.commands[position] = type(put)(*put[:4], stacked, *put[5:])  # _replace takes three times as long
+        plan.commands[position] = type(put)(*put[:4], own, *put[5:])  # _replace takes three times as long
 
 
 def _units(raw: Any, expected: int, dims: int | None) -> Program[Vectors]:

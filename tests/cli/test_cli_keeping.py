@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossthread import MemoryStore
+from crossthread.__main__ import main
 
 
 def test_ls_in_a_pipe_is_a_line_for_each_namespace(ct, agent):
@@ -97,3 +98,14 @@ def test_a_damaged_file_is_told_in_a_line(ct, agent):
     agent.write_bytes(content)
     for command in ("ls", "stats", "search"):
         assert "damaged" in ct(command, agent, code=1)
+
+
+def test_what_nobody_expected_is_a_line_unless_a_traceback_is_wanted(ct, agent, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("the sky has\nfallen")
+
+    monkeypatch.setattr(MemoryStore, "stats", fails)
+    assert "RuntimeError: the sky has fallen (CROSSTHREAD_TRACEBACK=1" in ct("stats", agent, code=1)
+    monkeypatch.setenv("CROSSTHREAD_TRACEBACK", "1")
+    with pytest.raises(RuntimeError):
+        main(["stats", str(agent)])

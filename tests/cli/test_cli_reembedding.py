@@ -88,6 +88,12 @@ def test_a_model_that_fails_loses_nothing(ct, ctj, old):
     assert done["texts"] + done["kept"] == 10
 
 
+def test_a_model_that_serves_already(ct, ctj, old):
+    ct("reembed", old, *TO, "--yes")
+    assert "--anew" in ct("reembed", old, *TO, "--yes", code=1)
+    assert ctj("reembed", old, *TO, "--yes", "--anew")[0]["texts"] == 10
+
+
 def test_what_is_missing_is_told(ct, old):
     assert "--embed" in ct("reembed", old, code=2)
     assert "no file" in ct("reembed", "nowhere.db", *TO, code=3)

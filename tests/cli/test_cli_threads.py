@@ -74,9 +74,21 @@ def test_copy_and_clear(ct, ctj, talks):
     assert "--yes" in ct("threads", "clear", talks, "monday", code=2)
     ct("threads", "clear", talks, "monday", "no-such", "--yes", code=3)
     ct("threads", "clear", talks, "monday", "what-if", answers="y\n")
-    assert "Erased 2 threads with " in ct.told
+    assert "Erased 2 threads." in ct.told
     assert [thread["thread_id"] for thread in ctj("threads", "list", talks)] == ["graph", "tuesday"]
     assert len(ctj("search", talks)) == 4  # the memories are still there
+
+
+def test_an_id_may_be_a_number(ct, ctj, agent):
+    with Memory(agent, store=None) as memory:
+        chat = memory.entrypoint(lambda text: text)
+        for user_id in (42, "42"):
+            chat.invoke("hi", {"configurable": {"thread_id": f"of {user_id!r}", "user_id": user_id}})
+    assert [thread["thread_id"] for thread in ctj("threads", "list", agent, "--where", "user_id=42")] == ["of '42'"]
+    (plan,) = ctj("forget", agent, "memories.ada", "--threads", "user_id=42", "--dry-run")
+    assert sorted(plan["threads"]) == ["of '42'", "of 42"]
+    ct("threads", "clear", agent, "of '42'", "--yes")
+    assert [thread["thread_id"] for thread in ctj("threads", "list", agent, "--where", "user_id=42")] == ["of 42"]
 
 
 @pytest.mark.parametrize("arguments", [["show", "nobody"], ["clear", "nobody", "--yes"], ["copy", "nobody", "x"]])

@@ -44,6 +44,12 @@ MANY_SHARDS = {
     "refresh",
     "known_vector",
     "known_vectors",
+    "count_texts",
+    "texts_page",
+    "unstaged_page",
+    "missing",
+    "other_generations",
+    "drop_generations",
     "sweep",
     "verify",
 }  # beside wide scopes; others ask one
@@ -52,6 +58,8 @@ ONE_MACHINE = {
     "known_vector",
     "known_vectors",
     "nearest",
+    "nearest_matching",
+    "vectors",
     "list_namespaces",
 }  # worded otherwise for a cluster
 
@@ -97,7 +105,11 @@ def in_plpgsql(node: Any) -> Iterator[str]:
 
 def of_modules() -> dict[str, str]:
     """Return the constants of `statements` but that for one machine, and what modules write out where they send it."""
-    constants = {name: text for name, text in vars(texts).items() if re.fullmatch("(?!SETTINGS)[A-Z][A-Z_]*", name)}
+    constants = {
+        name: text
+        for name, text in vars(texts).items()
+        if re.fullmatch("(?!SETTINGS)[A-Z][A-Z_]*", name) and isinstance(text, str)
+    }
     sources = [file.read_text("utf-8") for file in files(PACKAGE).iterdir() if file.name.endswith(".py")]
     written = [text for source in sources for text in re.findall(r'fetch\([\w.]+, f?"(.*?)"', source)]
     return constants | {text: re.sub(r"\{.*?\}", "x", text) for text in written}

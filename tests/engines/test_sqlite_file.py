@@ -35,7 +35,7 @@ from crossthread.errors import (
     StoreUnavailableError,
 )
 from crossthread.filters.parse import parse_filter
-from crossthread.testing import HashEmbeddings
+from crossthread.testing import HashEmbeddings, ManualClock
 from processes import run_python
 
 ADA = ("memories", "ada")
@@ -783,3 +783,27 @@ def test_somebody_without_the_rights_is_told_so(request):
             assert store.verify()
     folder.chmod(0o755)
     run_python(program, folder / "new.db", "nothing")
+
+
+def test_a_large_batch_of_new_and_known_items(tmp_path):
+    """Puts of a batch share statements; those that replace something keep its birth, unless that had expired."""
+    clock = ManualClock()
+    with MemoryStore(
+        tmp_path / "agent.db", index={"embed": HashEmbeddings(dims=8), "mode": "hybrid"}, clock=clock
+    ) as s:
+        lives = [None if n % 10 else 1 for n in range(300)]
+        s.batch([PutOp(("u", str(n % 7)), str(n), {"text": f"first {n}"}, ttl=ttl) for n, ttl in enumerate(lives)])
+        before = {n: s.get(("u", str(n % 7)), str(n), refresh_ttl=False).created_at for n in range(300)}
+        clock.advance(minutes=2)
+        numbers = [*range(200, 450), 7, 10]
+        s.batch([PutOp(("u", str(n % 7)), str(n), {"text": f"second {n}"}) for n in numbers])
+        found = [s.get(("u", str(n % 7)), str(n)) for n in numbers]
+        for n, item in zip(numbers, found, strict=True):
+            assert item.value == {"text": f"second {n}"}
+            is_old = n < 300 and n % 10
+            assert (item.created_at == before[n]) if is_old else (item.created_at == item.updated_at)
+        times = [item.updated_at for item in found]
+        assert times == sorted(set(times))  # in the order of the batch
+        assert not s.search((), query="first 250", mode="keyword", filter={"text": "first 250"})
+        assert s.search((), query="second 250", mode="keyword")[0].value == {"text": "second 250"}
+        assert s.verify()

@@ -87,3 +87,15 @@ def test_what_is_no_embedding_is_refused_with_its_numbers(raw, expected, dims, m
 def test_any_finite_length_becomes_one(scale):
     row = unit_vectors([[3 * scale, 4 * scale]], 1, 2)[0]
     assert row.tolist() == pytest.approx([0.6, 0.8], abs=1e-7)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3, 17, 384, 1023])
+def test_a_vector_is_the_same_alone_and_among_others(dims):
+    """Lists and arrays, one or many, beside vectors whose squares leave float64: equal embeddings are equal bytes."""
+    rows = np.random.default_rng(5).standard_normal((60, dims))
+    alone = b"".join(to_bytes(unit_vectors([row.tolist()], 1, dims)) for row in rows)
+    assert to_bytes(unit_vectors(rows.tolist(), 60, dims)) == alone
+    assert to_bytes(unit_vectors(rows, 60, None)) == alone
+    assert to_bytes(unit_vectors(list(rows), 60, dims)) == alone
+    assert to_bytes(unit_vectors([*rows.tolist(), [1e300] * dims], 61, dims)[:60]) == alone
+    assert to_bytes(unit_vectors(tuple(map(tuple, rows.tolist())), 60, dims)) == alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from typing import Annotated, Any
 
@@ -48,13 +49,15 @@ def forget(
     from crossthread.cli.opening import open_store, open_threads
 
     out = Output(json)
-    prefix, wanted = labels(namespace), conditions(threads or [])
+    prefix, wanted = labels(namespace), conditions(threads) if threads else []
     with ExitStack() as closing:
         opened = closing.enter_context(open_store(store))
         number = opened.count(prefix)
         conversations = open_threads(store, closing) if wanted else None
-        found = conversations.list(filter=wanted, limit=None) if conversations is not None else []
-        ids = [thread.thread_id for thread in found]
+        ids: list[str] = []
+        if conversations is not None:
+            found = [thread for one in wanted for thread in conversations.list(filter=one, limit=None)]
+            ids = [*dict.fromkeys(thread.thread_id for thread in found)]
         if not number and not ids:
             raise CommandError(f"there is nothing in {dotted(prefix)} in {opened.place}", code=MISSING)
         spaces = _namespaces(opened, prefix)
@@ -80,15 +83,20 @@ def forget(
             note(f"May remain: {sentence}", style="yellow")
 
 
-def conditions(texts: list[str]) -> dict[str, str]:
-    """Return the metadata of ``NAME=ID`` texts."""
-    found = {}
+def conditions(texts: list[str]) -> list[dict[str, Any]]:
+    """Return the metadata that ``NAME=ID`` texts may mean: as text and, where they can be read so, as numbers."""
+    as_text: dict[str, Any] = {}
+    as_number: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise CommandError(f"{text!r} is no metadata", hint="write NAME=ID, such as user_id=ada", code=WRONG)
-        found[name] = value
-    return found
+        as_text[name] = as_number[name] = value
+        if re.fullmatch(r"-?\d{1,18}", value):
+            as_number[name] = int(value)
+        elif value in ("true", "false"):
+            as_number[name] = value == "true"
+    return [as_text, as_number] if as_number != as_text else [as_text]
 
 
 def _namespaces(store: Any, prefix: tuple[str, ...]) -> list[tuple[str, ...]]:

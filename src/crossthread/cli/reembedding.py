@@ -51,6 +51,9 @@ def reembed(
     new = embedder(embed)
     with open_to_change(store) as opened:
         known = recorded(opened)
+        name = model or (embed if isinstance(new, str) else None)
+        if name is not None and name == known.model and not anew:
+            raise CommandError(f"the vectors of {opened.place} are of {name} already", hint="--anew embeds all again")
         with working("Counting texts"):
             cost = opened.estimate_reembed()
         names = ("items", "texts", "characters", "staged", "lost")

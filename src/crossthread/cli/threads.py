@@ -44,7 +44,9 @@ def list_threads(
     out = Output(json)
     with ExitStack() as closing:
         threads = open_threads(store, closing)
-        found = threads.list(filter=conditions(where or []) or None, limit=limit, offset=offset)
+        found: list[Any] = []
+        for wanted in conditions(where or []):
+            found = found or threads.list(filter=wanted or None, limit=limit, offset=offset)
         if out.json:
             for thread in found:
                 out.document(_thread_facts(thread))
@@ -103,14 +105,11 @@ def clear(
     ids = [*dict.fromkeys(threads)]
     with ExitStack() as closing:
         opened = open_threads(store, closing)
-        steps = 0
         for thread in ids:
-            number = len(opened.history(thread))
-            if not number:
+            if not opened.history(thread, limit=1):
                 raise _no_such_thread(thread)
-            steps += number
-        facts: dict[str, Any] = {"threads": ids, "steps": steps}
-        what = f"{count(len(ids), 'thread')} with {count(steps, 'step')}"
+        facts: dict[str, Any] = {"threads": ids}
+        what = count(len(ids), "thread")
         if not confirmed(out, f"Erase {what}?", [named(ids, len(ids))], facts, yes=yes, dry_run=dry_run):
             return
         for thread in ids:
@@ -191,7 +190,13 @@ def _show_step(out: Output, step: Any) -> None:
         lines = value if isinstance(value, list) and value else [value]
         for number, line in enumerate(lines):
             label = f"  {plain(str(name))}: " if number == 0 else " " * (len(plain(str(name))) + 4)
-            out.parts((label, "cyan"), (line if isinstance(line, str) else as_json(line), ""))
+            out.parts((label, "cyan"), (_said(line), ""))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict) and value.keys() == {"role", "content"} and isinstance(value["content"], str):
+        return f"{value['role']}: {value['content']}"
+    return value if isinstance(value, str) else as_json(value)
 
 
 def readable(value: Any) -> Any:

@@ -237,9 +237,10 @@ class Stretch:
         self._since = time.perf_counter()
 
     def pause(self) -> None:
-        """Let others go first, if the last time was a while ago."""
+        """Let others go first, if there are any and the last time was a while ago."""
         if time.perf_counter() - self._since > _STRETCH_SECONDS:
-            time.sleep(_PAUSE_SECONDS)
+            if threading.active_count() > 1:
+                time.sleep(_PAUSE_SECONDS)
             self._since = time.perf_counter()
 
 

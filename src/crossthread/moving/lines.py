@@ -22,6 +22,7 @@ from crossthread.embedding.extract import HASH_BYTES
 from crossthread.errors import CrossthreadError, ImportLineError, InvalidArgumentError, SchemaVersionError
 from crossthread.moving.items import Moving, Space, time_of
 from crossthread.search.vectors import from_bytes
+from crossthread.search.words import MOST_TERMS, Words
 from crossthread.ttl import checked_ttl
 from crossthread.verification import UNIT_TOLERANCE
 
@@ -33,10 +34,9 @@ _T = TypeVar("_T")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _ENCODE_ASCII = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _BREAKS = re.compile("[\x85\u2028\u2029]")  # what some readers take for the end of a line
-_KNOWN = frozenset(
-    ("namespace", "key", "value", "created_at", "updated_at", "ttl", "expires_at", "index", "texts", "vectors")
-)
+_TERM = re.compile(r"(?:[a-z0-9]|[^\x00-\x7f\s\ud800-\udfff])+")
 _REQUIRED = ("namespace", "key", "value", "created_at", "updated_at")
+_KNOWN = frozenset((*_REQUIRED, "ttl", "expires_at", "index", "texts", "words", "vectors"))
 
 
 class Header(NamedTuple):
@@ -114,6 +114,8 @@ def item_line(item: Moving, *, vectors: bool) -> str:
     }
     if item.texts is not None:
         told["texts"] = list(item.texts)
+    elif item.index is None and item.words is not None:
+        told["words"] = {"length": item.words.length, "terms": item.words.counts}
     if vectors and item.vectors is not None and item.hashes:
         size = len(item.vectors) // len(item.hashes)
         own = [item.vectors[at * size : (at + 1) * size] for at in range(len(item.hashes))]
@@ -172,6 +174,7 @@ def read_item(line: str | bytes, dims: int | None) -> Moving:
         texts=_read_texts(found.get("texts")),
         hashes=hashes,
         vectors=vectors,
+        words=None if found.get("words") is None else _read_words(found["words"]),
     )
 
 
@@ -230,6 +233,20 @@ def _list_of_text(name: str, found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise InvalidArgumentError(f"{name} must be a list of text, not {shown(found)}.")
     return tuple(found)
+
+
+def _read_words(found: Any) -> Words:
+    terms = found.get("terms") if isinstance(found, dict) else None
+    if not isinstance(terms, dict) or set(found) != {"terms", "length"} or len(terms) > MOST_TERMS:
+        raise InvalidArgumentError("words must be an object with terms and length.")
+    if not all(_TERM.fullmatch(term) and len(term.encode("utf-8", "surrogatepass")) <= 64 for term in terms):
+        raise InvalidArgumentError("the terms of words must be what a language makes: small letters and digits.")
+    counts = [*terms.values(), found["length"]]
+    if not all(type(count) is int and 0 < count < 2**31 for count in counts[:-1]) or type(counts[-1]) is not int:
+        raise InvalidArgumentError("the terms and the length of words must have whole numbers.")
+    if not sum(counts[:-1]) <= counts[-1] < 2**31:
+        raise InvalidArgumentError(f"words have {sum(counts[:-1])} terms and the length {counts[-1]}.")
+    return Words(terms, counts[-1])
 
 
 def _read_vectors(found: Any, dims: int | None) -> tuple[tuple[bytes, ...], bytes | None]:

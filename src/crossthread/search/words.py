@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -87,7 +86,9 @@ class Language:
         terms: list[str] = []
         for text in texts:
             terms += self._terms_of(text, is_query=False)
-        counts = dict(Counter(terms))
+        counts: dict[str, int] = {}
+        for term in terms:  # a Counter costs more to make than most texts to count
+            counts[term] = counts.get(term, 0) + 1
         if len(counts) > MOST_TERMS:
             counts = dict(list(counts.items())[:MOST_TERMS])
         if len(terms) > _MOST_OCCURRENCES:

@@ -26,8 +26,8 @@ from crossthread.engines._worker import copies
 from crossthread.engines.base import BlockingEngine, Progress, VectorSpace, agreed_language
 from crossthread.engines.postgres import connection as postgres
 from crossthread.engines.postgres import schema as schemas
+from crossthread.engines.postgres import staging, verification, writes
 from crossthread.engines.postgres import statements as texts
-from crossthread.engines.postgres import verification, writes
 from crossthread.engines.postgres.connection import Connection, Pool, SlowServerError, fetch
 from crossthread.engines.postgres.erasing import traces
 from crossthread.engines.postgres.reads import ALWAYS, Reader
@@ -55,6 +55,8 @@ from crossthread.operations.commands import (
     Stats,
     Sweep,
 )
+from crossthread.operations.reembedding import READS, Hold, ReembeddingRead, Settle, Stage, Switch
+from crossthread.operations.reembedding import WRITES as REEMBEDDING
 from crossthread.verification import Findings, Verification
 
 logger = logging.getLogger("crossthread.postgres")
@@ -91,6 +93,7 @@ class PostgresEngine(BlockingEngine):
 
     system_name = "postgresql"
     keeps_records = True
+    can_reembed = True
 
     def __init__(
         self,
@@ -264,16 +267,26 @@ class PostgresEngine(BlockingEngine):
     def _now(self) -> int | None:
         return None if self._given_clock is None else self._given_clock()
 
-    def _reader(self, connection: Connection, omit_expired: bool) -> Reader:
-        now = self._now() if omit_expired else ALWAYS
-        return Reader(connection, self._ready(), now, self._find_space)
+    def _reader(self, connection: Connection, batch: Batch) -> Reader:
+        now = self._now() if batch.omit_expired else ALWAYS
+        return Reader(connection, self._ready(), now, self._find_space, batch.generation, self._named)
+
+    @property
+    def _named(self) -> str | None:
+        return None if self._wanted is None else self._wanted.model
+
+    def _read_space(self, connection: Connection) -> VectorSpace:
+        *_, model, dims, generation = fetch(connection, self._ready().state)[0]
+        return VectorSpace(model, dims, generation)
 
     def _find_space(self, connection: Connection) -> VectorSpace:
         if self.space.dims is None:
             statements = self._ready()
-            *_, model, dims = fetch(connection, statements.state)[0]
+            *_, model, dims, generation = fetch(connection, statements.state)[0]
             if dims is not None:
-                self.space = VectorSpace(model, dims).agreed(self._wanted or VectorSpace(), self._pool.where)
+                self.space = VectorSpace(model, dims, generation).agreed(
+                    self._wanted or VectorSpace(), self._pool.where
+                )
                 self._is_claimed = True
         return self.space
 
@@ -328,8 +341,14 @@ class PostgresEngine(BlockingEngine):
                 lambda connection: self._records(connection, batch), is_read=True, is_patient=is_patient
             )
 
+        if isinstance(batch.commands[0], READS):
+            if not self._ready().has_vectors:
+                self._attempt(self._look_for_vectors, is_read=True)
+            command = batch.commands[0]
+            return self._attempt(lambda connection: [self._staged(connection, command)], is_read=True, is_patient=True)
+
         def read(connection: Connection) -> tuple[list[Answer], Reader]:
-            reader = self._reader(connection, batch.omit_expired)
+            reader = self._reader(connection, batch)
             commands = batch.commands
             if len(commands) == 1:
                 return [reader.answer(commands[0])], reader
@@ -350,6 +369,11 @@ class PostgresEngine(BlockingEngine):
                 logger.warning("Items read could not be refreshed: %s", error)
         return answers
 
+    def _staged(self, connection: Connection, command: ReembeddingRead) -> Answer:
+        with postgres.transaction(connection, texts.BEGIN_SNAPSHOT):
+            answer: Answer = staging.read(connection, self._ready(), command)
+            return answer
+
     def _put_together(self, batches: Sequence[Batch]) -> dict[int, list[Answer] | BaseException]:
         """Carry out plain puts and deletes of several batches in few statements; return outcomes by position."""
         outcomes: dict[int, list[Answer] | BaseException] = {}
@@ -364,7 +388,7 @@ class PostgresEngine(BlockingEngine):
             if dims is not None and not (self._is_claimed and dims == self.space.dims):
                 continue  # the first vectors of all, or wrong ones
             addresses = {(command.namespace, command.key) for command in cast(Sequence[Put | Delete], commands)}
-            differs = bool(group) and batches[group[0]].omit_expired != batch.omit_expired
+            differs = bool(group) and batches[group[0]][1:] != batch[1:]
             if differs or not taken.isdisjoint(addresses) or size + len(commands) > _MOST_AT_ONCE:
                 outcomes.update(self._put_group(batches, group))
                 group, taken, size = [], set(), 0
@@ -379,7 +403,7 @@ class PostgresEngine(BlockingEngine):
             return {}
         commands = tuple(command for position in group for command in batches[position].commands)
         try:
-            answers = iter(self._write(Batch(commands, batches[group[0]].omit_expired), batches=len(group)))
+            answers = iter(self._write(Batch(commands, *batches[group[0]][1:]), batches=len(group)))
         except StoreUnavailableError as error:
             # Perhaps it was written; to write it again could undo what somebody else has written since.
             return dict(zip(group, copies(error, len(group)), strict=True))
@@ -393,14 +417,20 @@ class PostgresEngine(BlockingEngine):
         """Carry out the commands of so many batches."""
         dims = writes.first_dims(batch)
         if dims is not None and self.space.dims is not None:
+            self.space.check(batch.generation, self._named, "the store")
             self.space.admit(dims)
         if isinstance(batch.commands[0], Restore) and not self._ready().has_vectors:
             self._attempt(self._look_for_vectors, is_read=True)  # of which none must stay behind
-        answers = self._attempt(
-            lambda connection: self._write_once(connection, batch, dims),
-            is_read=False,
-            is_patient=isinstance(batch.commands[0], (Forget, Sweep)),
-        )
+        try:
+            answers = self._attempt(
+                lambda connection: self._write_once(connection, batch, dims),
+                is_read=False,
+                is_patient=isinstance(batch.commands[0], (Forget, Sweep, Stage, Hold, Switch, Settle)),
+            )
+        except writes.Replaced:
+            serving = self._attempt(self._read_space, is_read=True)
+            serving.check(batch.generation, self._named, "the store")
+            raise AssertionError("a generation never comes back") from None
         if self.on_commit is not None:
             self.on_commit(batches)
         return answers
@@ -415,36 +445,45 @@ class PostgresEngine(BlockingEngine):
                     self.open(self._wanted, create=False)  # somebody with an embedder has made a place for them
                     statements = self._ready()
                 return [writes.erase(connection, statements, commands[0], moment)]
+        if isinstance(commands[0], REEMBEDDING):
+            with postgres.transaction(connection, texts.BEGIN_WRITE):
+                return [staging.write(connection, statements, commands[0])]
         if isinstance(commands[0], Restore):
-            return self._restore(connection, [command for command in commands if isinstance(command, Restore)], dims)
+            restores = [command for command in commands if isinstance(command, Restore)]
+            return self._restore(connection, restores, dims, batch.generation)
         changes = cast(list[Put | Delete], [command for command in commands if isinstance(command, WRITES)])
         reads = [command for command in commands if not isinstance(command, WRITES)]
         is_first = dims is not None and not self._is_claimed
         if not reads and not is_first:
-            return writes.write(connection, statements, changes, moment)
+            return writes.write(connection, statements, changes, moment, batch.generation)
         answers: list[Answer] = []
         space = self.space
         with postgres.transaction(connection, texts.BEGIN_SNAPSHOT if reads else texts.BEGIN_WRITE):
-            reader = self._reader(connection, batch.omit_expired)
+            reader = self._reader(connection, batch)
             answers += [reader.answer(command) for command in reads]
             if reader.renewals:
                 writes.renew(connection, statements, reader.renewals, moment)
             if is_first:
                 named = self._wanted.model if self._wanted is not None else None
                 space = writes.claim_space(connection, statements, named, cast(int, dims))
-            answers += writes.write(connection, statements, changes, moment)
+            if reads and dims is not None:
+                # Below the state of one moment a switch since then would not be seen; so it must not have happened.
+                fetch(connection, statements.lock_state)
+            answers += writes.write(connection, statements, changes, moment, batch.generation)
         if is_first:
             self.space, self._is_claimed = space, True
         return answers
 
-    def _restore(self, connection: Connection, commands: list[Restore], dims: int | None) -> list[Answer]:
+    def _restore(
+        self, connection: Connection, commands: list[Restore], dims: int | None, generation: int
+    ) -> list[Answer]:
         space = self.space
         is_first = dims is not None and not self._is_claimed
         with postgres.transaction(connection, texts.BEGIN_WRITE):
             if is_first:
                 named = self._wanted.model if self._wanted is not None else None
                 space = writes.claim_space(connection, self._ready(), named, cast(int, dims))
-            answers = writes.restore(connection, self._ready(), commands)
+            answers = writes.restore(connection, self._ready(), commands, generation)
         if is_first:
             self.space, self._is_claimed = space, True
         return answers

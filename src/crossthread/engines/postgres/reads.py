@@ -71,6 +71,8 @@ class Reader:
         statements: The texts.
         now: The present in microseconds; `ALWAYS` to see expired items too; None for the server's clock.
         find_space: Returns what is known of the vectors.
+        generation: Of which generation of the store's the vectors of queries are.
+        named: The model that made them, where it has a name.
     """
 
     def __init__(
@@ -79,11 +81,15 @@ class Reader:
         statements: Statements,
         now: int | None,
         find_space: Callable[[Connection], VectorSpace],
+        generation: int = 0,
+        named: str | None = None,
     ) -> None:
         self.connection = connection
         self.statements = statements
         self.now = now
         self.find_space = find_space
+        self.generation = generation
+        self.named = named
         self.renewals: list[Renewal] = []
 
     def answer(self, command: Command) -> Answer:
@@ -152,7 +158,7 @@ class Reader:
 
     def known_vectors(self, command: KnownVectors) -> dict[bytes, bytes]:
         """Return the vectors of texts that are embedded already."""
-        parameters: list[Any] = [list(command.hashes)]
+        parameters: list[Any] = [list(command.hashes), self.generation]
         if self.statements.is_cluster:
             parameters.append(sorted({split(namespace)[0] for namespace in command.namespaces}))
         if len(command.hashes) == 1:
@@ -182,13 +188,14 @@ class Reader:
 
     def _nearest(self, command: Search) -> list[Row]:
         assert command.vector is not None
-        space = self.find_space(self.connection)
+        space = self._space()
         if space.dims is None:
             return []
         space.admit(command.vector.size)
         wanted = command.offset + command.limit
         for limit in _more(wanted + _SPARE):
             found = self._nearest_vectors(command, limit)
+            self._check(found[0][10] if found else None)
             candidates = _Nearest(found, command)
             if len(found) < limit or candidates.are_enough(wanted):
                 break
@@ -205,7 +212,7 @@ class Reader:
     def _by_both(self, command: Search) -> list[Row]:
         """Rank what the words find and the nearest by vectors, as many as it takes."""
         query = cast(Vectors, command.vector)
-        space = self.find_space(self.connection)
+        space = self._space()
         if space.dims is not None:
             space.admit(query.size)
         found = self._postings(command, with_distance=space.dims is not None)
@@ -236,7 +243,7 @@ class Reader:
         covered = scope(command.prefix)
         parameters: list[Any] = [*covered.parameters, self.now, " | ".join([f"'{term}'" for term in command.terms])]
         if with_distance:
-            parameters.append(command.vector)
+            parameters += [command.vector, self.generation]
         extra, operands = None, ()
         if command.where is not None:
             extra, operands = self._narrowing(command.where, len(parameters) + 1)
@@ -259,6 +266,20 @@ class Reader:
         found.words = keyword.scored(found.postings, found.corpus)
         return found
 
+    def _space(self) -> VectorSpace:
+        """Return what is known of the vectors, which are those that the query was made for."""
+        space = self.find_space(self.connection)
+        space.check(self.generation, self.named, "the store")
+        return space
+
+    def _check(self, serving: int | None) -> None:
+        """Check that vectors of another generation do not serve by now; None: that has to be asked for."""
+        if serving is None:
+            ((serving,),) = fetch(self.connection, self.statements.generation)
+        if serving != self.generation:
+            *_, model, dims, serving = fetch(self.connection, self.statements.state)[0]
+            VectorSpace(model, dims, serving).check(self.generation, self.named, "the store")
+
     def _nearest_vectors(self, command: Search, limit: int) -> list[Any]:
         """Return the nearest vectors with their items; such as may satisfy the filter."""
         covered = scope(command.prefix)
@@ -267,9 +288,11 @@ class Reader:
         if command.where is None:
             text = self.statements.nearest(covered)
         else:
-            extra, operands = self._narrowing(command.where, len(parameters) + 2)
+            extra, operands = self._narrowing(command.where, len(parameters) + 3)
             text = self.statements.nearest_matching(covered, extra)
-        return fetch(self.connection, text, (*parameters, limit, *operands), planned=not covered.is_one_home)
+        return fetch(
+            self.connection, text, (*parameters, limit, self.generation, *operands), planned=not covered.is_one_home
+        )
 
     @staticmethod
     def _is_hit(one: Any, command: Search) -> bool:
@@ -279,7 +302,9 @@ class Reader:
     def _block(self, found: Candidates, ids: npt.NDArray[np.int64], dims: int) -> scan.Block:
         """Return the vectors of some candidates."""
         vectors: dict[int, list[bytes]] = {}
-        for numbers, n in fetch(self.connection, self.statements.vectors, self._addresses(found, ids.tolist())):
+        rows = fetch(self.connection, self.statements.vectors, [*self._addresses(found, ids.tolist()), self.generation])
+        self._check(rows[0][2] if rows else None)
+        for numbers, n, _ in rows:
             vectors.setdefault(int(ids[n - 1]), []).append(numbers)
         chosen = sorted(vectors)
         block = _block([found.stamps[id_] for id_ in chosen], [vectors[id_] for id_ in chosen], dims)

@@ -71,12 +71,15 @@ class RecordReader:
             for home, rest, full, *numbers in read(statements.measured(covered), self.now)
         )
         ((expired,),) = read(statements.count_expired(covered), self.present)
-        vectors = read(statements.count_vectors(covered), self.now)[0][0] if statements.has_vectors else 0
-        _, _, language, model, dims = fetch(self.connection, statements.state)[0]
+        _, _, language, model, dims, generation = fetch(self.connection, statements.state)[0]
+        vectors = 0
+        if statements.has_vectors:
+            parameters = (*covered.parameters, self.now, generation)
+            vectors = fetch(self.connection, statements.count_vectors(covered), parameters, planned=True)[0][0]
         return Measured(measured, expired, vectors, model, dims, language)
 
     def _state(self) -> tuple[str | None, str | None, int | None]:
-        _, _, language, model, dims = fetch(self.connection, self.statements.state)[0]
+        _, _, language, model, dims, _ = fetch(self.connection, self.statements.state)[0]
         return language, model, dims
 
     def _stored(self, found: list[Any], *, vectors: bool) -> list[Stored]:
@@ -91,7 +94,8 @@ class RecordReader:
         texts: dict[int, list[tuple[bytes, Any]]] = {}
         if self.statements.has_vectors:
             text = self.statements.vectors_of if vectors else self.statements.hashes_of
-            for number, hash_, embedding in fetch(self.connection, text, places):
+            ((generation,),) = fetch(self.connection, self.statements.generation)
+            for number, hash_, embedding in fetch(self.connection, text, [*places, generation]):
                 texts.setdefault(number, []).append((hash_, embedding))
         return [
             _one(one, words.get(number), texts.get(number, []), vectors=vectors) for number, one in enumerate(found, 1)

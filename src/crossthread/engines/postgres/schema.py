@@ -46,7 +46,7 @@ def find(connection: Connection, name: str, where: str, wants_vectors: bool) -> 
     plain = Statements(name, None, is_cluster=False)
     if not fetch(connection, texts.EXISTS, (plain.table,))[0][0]:
         return None
-    schema_version, vectors_version, language, model, dims = fetch(connection, plain.state)[0]
+    schema_version, vectors_version, language, *space = fetch(connection, plain.state)[0]
     missing = pending(load_migrations(_PACKAGE), schema_version, where)
     missing_vectors = pending(load_migrations(f"{_PACKAGE}.vectors"), vectors_version, where)
     if missing or (missing_vectors and (wants_vectors or vectors_version)):
@@ -54,7 +54,7 @@ def find(connection: Connection, name: str, where: str, wants_vectors: bool) -> 
     found = _pgvector(connection) if vectors_version else None
     is_cluster = _is_distributed(connection, plain)
     made = Statements(name, found[0] if found else None, is_cluster)
-    return Schema(made, VectorSpace(model, dims), language, found[1] if found else None)
+    return Schema(made, VectorSpace(*space), language, found[1] if found else None)
 
 
 def has_vectors(connection: Connection, made: Statements) -> bool:

@@ -109,7 +109,7 @@ class Statements:
         self.table = f"{s}.state"
         self.items = f"{s}.items"
         self.present = f"SELECT {s}.present()"
-        self.state = f"SELECT schema_version, vectors_version, language, model, dims FROM {s}.state"
+        self.state = f"SELECT schema_version, vectors_version, language, model, dims, generation FROM {s}.state"
         self.set_language = f"UPDATE {s}.state SET language = $1 WHERE language IS NULL"
         self.set_schema_version = f"UPDATE {s}.state SET schema_version = $1"
         self.set_vectors_version = f"UPDATE {s}.state SET vectors_version = $1"
@@ -131,11 +131,15 @@ SELECT {_ROW}, p.number
 FROM {_PLACES}
 JOIN {s}.items AS i ON {_SAME_ADDRESS} AND i.updated_at = p.updated_at
 """
+        # Vectors of one generation, their last parameter; each row tells which one serves, but on a cluster, which
+        # would have to fetch that from the coordinator: there it is asked for when the vectors have come.
+        self.generation = f"SELECT generation FROM {s}.state"
+        self._serving = "NULL::bigint" if is_cluster else f"({self.generation})"
         self.vectors = f"""
-SELECT v.embedding, p.number
+SELECT v.embedding, p.number, {self._serving}
 FROM {_PLACES}
 JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace AND v.key = p.key
-                     AND v.updated_at = p.updated_at
+                     AND v.updated_at = p.updated_at AND v.generation = $5::bigint
 """
         # Whole items at addresses; their words, and their texts with or without vectors, parameters as above.
         self.stored_at = f"""
@@ -155,7 +159,7 @@ JOIN {s}.words AS w ON w.namespace = p.namespace AND w.subspace = p.subspace AND
 SELECT p.number, v.hash, {embedding}
 FROM {_PLACES}
 JOIN {s}.vectors AS v ON v.namespace = p.namespace AND v.subspace = p.subspace AND v.key = p.key
-                     AND v.updated_at = p.updated_at
+                     AND v.updated_at = p.updated_at AND v.generation = $5::bigint
 """
             for embedding in ("NULL", "v.embedding")
         )
@@ -192,8 +196,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::in
      AS p (namespace, subspace, key, updated_at, terms, length)
 """
         self.restore_vectors = f"""
-INSERT INTO {s}.vectors (namespace, subspace, key, updated_at, hash, embedding)
-SELECT p.namespace, p.subspace, p.key, p.updated_at, p.hash, p.embedding
+INSERT INTO {s}.vectors (namespace, subspace, key, updated_at, hash, embedding, generation)
+SELECT p.namespace, p.subspace, p.key, p.updated_at, p.hash, p.embedding, $7::bigint
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::{v}.vector[])
      AS p (namespace, subspace, key, updated_at, hash, embedding)
 """
@@ -211,7 +215,7 @@ FROM (
 WHERE {_SAME_ADDRESS} AND i.updated_at = p.updated_at AND i.expires_at > coalesce($7::bigint, p.present)
 """
         # A text has the same vector wherever it stands; a cluster is asked in the namespaces at hand only.
-        nearby = " AND v.namespace = ANY ($2::text[])" if is_cluster else ""
+        nearby = " AND v.generation = $2::bigint" + (" AND v.namespace = ANY ($3::text[])" if is_cluster else "")
         self.known_vector = f"SELECT v.hash, v.embedding FROM {s}.vectors AS v WHERE v.hash = $1{nearby} LIMIT 1"
         self.known_vectors = f"""
 SELECT DISTINCT ON (v.hash) v.hash, v.embedding
@@ -229,14 +233,71 @@ WHERE v.hash = ANY ($1::bytea[]){nearby}
             self.write_one = self.write_one_with_vector = f"SELECT w[1], w[2] FROM {s}.write_item({one}) AS w"
         else:
             vectors = f"$16::integer[], $17::bytea[], $18::{v}.vector[]"
-            self.write = f"SELECT * FROM {s}.write_memories({arrays}, {vectors})"
-            self.write_one = f"SELECT w[1], w[2] FROM {s}.write_memory({one}, NULL, NULL) AS w"
-            self.write_one_with_vector = f"SELECT w[1], w[2] FROM {s}.write_memory({one}, $11, $12) AS w"
+            self.write = f"SELECT * FROM {s}.write_memories({arrays}, {vectors}, $19::bigint)"
+            self.write_one = f"SELECT w[1], w[2] FROM {s}.write_memory({one}, NULL, NULL, NULL) AS w"
+            self.write_one_with_vector = f"SELECT w[1], w[2] FROM {s}.write_memory({one}, $11, $12, $13) AS w"
         vectors_gone = f"""
 , vectors_gone AS (
     DELETE FROM {s}.vectors AS v USING erased AS e
     WHERE v.namespace = e.namespace AND v.subspace = e.subspace AND v.key = e.key
 )"""
+        self.check_vectors = f"SELECT {s}.check_vectors($1)"
+        self.lock_state = f"SELECT s.generation, s.run, s.next_dims FROM {s}.state AS s FOR SHARE"
+        self.progress = f"""
+SELECT s.generation, s.model, s.phase, s.run, s.next_model, s.next_dims, s.last_run FROM {s}.state AS s
+"""
+        self.begin_run = f"""
+UPDATE {s}.state SET run = $1::bigint, next_model = $2::text, next_dims = NULL, phase = 1 WHERE phase = 0
+"""
+        self.set_next_dims = (
+            f"UPDATE {s}.state SET next_dims = $2::integer WHERE run = $1::bigint AND next_dims IS NULL"
+        )
+        self.hold = f"UPDATE {s}.state SET held_until = $2::bigint WHERE run = $1::bigint RETURNING run"
+        self.end_phase = f"""
+UPDATE {s}.state SET phase = 0, run = 0, next_model = NULL, next_dims = NULL WHERE phase = $1::integer
+"""
+        self.switch = f"""
+UPDATE {s}.state
+SET generation = generation + 1, phase = 2, model = next_model, dims = next_dims, held_until = 0, run = 0,
+    last_run = $1::bigint, next_model = NULL, next_dims = NULL
+WHERE run = $1::bigint
+RETURNING generation
+"""
+        self.lock_vectors = f"LOCK TABLE {s}.vectors IN EXCLUSIVE MODE"
+        self.count_texts = f"""
+SELECT count(*) FILTER (WHERE v.generation = $1::bigint), count(*) FILTER (WHERE v.generation = $1::bigint + 1)
+FROM {s}.vectors AS v
+"""
+        unstaged = f"""
+SELECT FROM {s}.vectors AS v
+WHERE {_SAME_WRITE} AND v.generation = {{generation}} AND NOT EXISTS (
+    SELECT FROM {s}.vectors AS n
+    WHERE n.namespace = v.namespace AND n.subspace = v.subspace AND n.key = v.key AND n.hash = v.hash
+      AND n.generation = {{generation}} + 1
+)
+"""
+        indexed = f"SELECT FROM {s}.vectors AS v WHERE {_SAME_WRITE} AND v.generation = {{generation}}"
+        self.texts_page, self.unstaged_page = (
+            f"""
+SELECT i.namespace, i.subspace, i.key, i.updated_at, i.value::text, i.address::text
+FROM {s}.items AS i
+WHERE (i.namespace, i.subspace, i.key) > ($1::text, $2::text, $3::text)
+  AND EXISTS ({condition.format(generation="$5::bigint")})
+ORDER BY i.namespace, i.subspace, i.key
+LIMIT $4::bigint
+"""
+            for condition in (indexed, unstaged)
+        )
+        self.missing = (
+            f"SELECT EXISTS (SELECT FROM {s}.items AS i WHERE EXISTS ({unstaged.format(generation='$1::bigint')}))"
+        )
+        self.stage = f"SELECT {s}.stage_vectors($1, $2, $3, $4, $5, $6::{v}.vector[], $7)"
+        self.other_generations = (
+            f"SELECT v.namespace FROM {s}.vectors AS v WHERE v.generation <> $1::bigint LIMIT 20000"
+        )
+        self.drop_generations = f"""
+DELETE FROM {s}.vectors AS v WHERE v.namespace = ANY ($1::text[]) AND v.generation <> $2::bigint
+"""
         self.sweep = f"""
 WITH erased AS (
     DELETE FROM {s}.items AS i
@@ -269,8 +330,9 @@ LIMIT ${n + 2}::bigint OFFSET ${n + 3}::bigint
 """
 
     def nearest(self, covered: Scope) -> str:
-        """Return the query for the vectors nearest to one, with their items; parameters: scope, now, vector, limit.
+        """Return the query for the vectors nearest to one, with their items.
 
+        Parameters: scope, now, vector, limit, generation.
         A vector whose item has expired, or has been written anew, comes without an item. Adding 0.0 to the distance
         keeps an index for approximate search out of an exact one. A cluster joins first: it would fetch all items for
         an outer join with what a limit left.
@@ -278,19 +340,19 @@ LIMIT ${n + 2}::bigint OFFSET ${n + 3}::bigint
         n = len(covered.parameters)
         if self.is_cluster:
             return f"""
-SELECT {_ROW}, {self._distance % f"${n + 2}"} + 0.0 AS distance, v.embedding
+SELECT {_ROW}, {self._distance % f"${n + 2}"} + 0.0 AS distance, v.embedding, {self._serving}
 FROM {self._schema}.vectors AS v
 LEFT JOIN {self._schema}.items AS i ON {_SAME_WRITE} AND {self._live(f"${n + 1}")}
-WHERE {covered.of("v")}
+WHERE {covered.of("v")} AND v.generation = ${n + 4}::bigint
 ORDER BY distance, v.updated_at DESC
 LIMIT ${n + 3}::bigint
 """
         return f"""
-SELECT {_ROW}, v.distance, v.embedding
+SELECT {_ROW}, v.distance, v.embedding, {self._serving}
 FROM (
     SELECT v.namespace, v.subspace, v.key, v.updated_at, v.embedding, {self._distance % f"${n + 2}"} + 0.0 AS distance
     FROM {self._schema}.vectors AS v
-    WHERE {covered.of("v")}
+    WHERE {covered.of("v")} AND v.generation = ${n + 4}::bigint
     ORDER BY distance, v.updated_at DESC
     LIMIT ${n + 3}::bigint
 ) AS v
@@ -302,9 +364,9 @@ ORDER BY v.distance, v.updated_at DESC
         """Return the same query for items that may satisfy a filter; parameters also: narrowing."""
         n = len(covered.parameters)
         return f"""
-SELECT {_ROW}, {self._distance % f"${n + 2}"} + 0.0 AS distance, v.embedding
+SELECT {_ROW}, {self._distance % f"${n + 2}"} + 0.0 AS distance, v.embedding, {self._serving}
 FROM {self._schema}.items AS i
-JOIN {self._schema}.vectors AS v ON {_SAME_WRITE}
+JOIN {self._schema}.vectors AS v ON {_SAME_WRITE} AND v.generation = ${n + 4}::bigint
 WHERE {covered.of("i")} AND {self._live(f"${n + 1}")} AND {narrowing}
 ORDER BY distance, v.updated_at DESC
 LIMIT ${n + 3}::bigint
@@ -313,7 +375,8 @@ LIMIT ${n + 3}::bigint
     def postings(self, covered: Scope, narrowing: str | None, *, with_distance: bool) -> str:
         """Return the query for the live items in which terms occur, each with the numbers of its scope.
 
-        Parameters: scope, now, the terms as tsquery, the vector where distances are asked for, narrowing. Without a
+        Parameters: scope, now, the terms as tsquery, where distances are asked for the vector and its generation,
+        narrowing. Without a
         narrowing (None) rows have no value; otherwise those have one that may satisfy the filter.
         """
         n = len(covered.parameters)
@@ -326,7 +389,7 @@ LIMIT ${n + 3}::bigint
         nearest = "NULL"
         if with_distance:
             distance = self._distance % f"${n + 3}"
-            same = f"{_SAME_WRITE} AND {covered.of('v')}"
+            same = f"{_SAME_WRITE} AND {covered.of('v')} AND v.generation = ${n + 4}::bigint"
             nearest = f"(SELECT min({distance}) FROM {self._schema}.vectors AS v WHERE {same})"
         return f"""
 WITH corpus AS MATERIALIZED (
@@ -383,12 +446,13 @@ GROUP BY i.namespace, i.subspace
         return f"SELECT count(*) FROM {self._schema}.items AS i WHERE {covered.of('i')} AND i.expires_at <= {now}"
 
     def count_vectors(self, covered: Scope) -> str:
-        """Return the query for the number of vectors of live items; parameters: scope, now."""
+        """Return the query for the number of vectors of live items; parameters: scope, now, generation."""
         return f"""
 SELECT count(*)
 FROM {self._schema}.items AS i
 JOIN {self._schema}.vectors AS v ON {_SAME_WRITE}
 WHERE {covered.of("i")} AND {self._live(f"${len(covered.parameters) + 1}")}
+  AND v.generation = ${len(covered.parameters) + 2}::bigint
 """
 
     def list_namespaces(self, covered: Scope) -> str:

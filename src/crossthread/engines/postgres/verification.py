@@ -43,7 +43,7 @@ def checks(s: str, v: str | None) -> list[tuple[str, str]]:
         ),
         (
             "its words are missing, or there are some of what has none",
-            f"{items} WHERE i.has_words <> ({_HOW_MANY.format(table=f'{s}.words')} > 0)",
+            f"{items} WHERE i.has_words <> ({_HOW_MANY.format(table=f'{s}.words', more='')} > 0)",
         ),
         ("there are words of it, and it is gone", _orphans(s, "words", same_write=False)),
         ("its words are of another write", _orphans(s, "words", same_write=True)),
@@ -60,10 +60,11 @@ WHERE (SELECT coalesce(sum(u.positions[1]), 0) FROM unnest(w.terms) AS u) > w.le
     if v is not None:
         vectors = f"SELECT v.namespace, v.subspace, v.key, NULL::text FROM {s}.vectors AS v"
         length = f"{v}.vector_norm(v.embedding)"
+        serving = f" AND t.generation = (SELECT generation FROM {s}.state)"
         found += [
             (
                 "it has not as many vectors as texts",
-                f"{items} WHERE i.texts <> {_HOW_MANY.format(table=f'{s}.vectors')}",
+                f"{items} WHERE i.texts <> {_HOW_MANY.format(table=f'{s}.vectors', more=serving)}",
             ),
             ("there are vectors of it, and it is gone", _orphans(s, "vectors", same_write=False)),
             (
@@ -77,7 +78,13 @@ WHERE v.updated_at > i.updated_at
             ),
             (
                 "a vector of it has other dimensions than the store",
-                f"{vectors} WHERE {v}.vector_dims(v.embedding) IS DISTINCT FROM (SELECT dims FROM {s}.state)",
+                f"{vectors} WHERE v.generation = (SELECT generation FROM {s}.state) "
+                f"AND {v}.vector_dims(v.embedding) IS DISTINCT FROM (SELECT dims FROM {s}.state)",
+            ),
+            (
+                "a staged vector of it has other dimensions than those that are staged",
+                f"{vectors} WHERE v.generation > (SELECT generation FROM {s}.state) "
+                f"AND {v}.vector_dims(v.embedding) IS DISTINCT FROM (SELECT next_dims FROM {s}.state)",
             ),
             (
                 "a vector of it has a length other than 1 or 0",
@@ -91,7 +98,7 @@ WHERE v.updated_at > i.updated_at
 _HOW_MANY = """(
     SELECT count(*)
     FROM {table} AS t
-    WHERE t.namespace = i.namespace AND t.subspace = i.subspace AND t.key = i.key AND t.updated_at = i.updated_at
+    WHERE t.namespace = i.namespace AND t.subspace = i.subspace AND t.key = i.key AND t.updated_at = i.updated_at{more}
 )"""
 
 

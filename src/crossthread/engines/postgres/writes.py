@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 from psycopg import errors
@@ -13,10 +14,26 @@ from crossthread.engines.postgres.addresses import Address, address
 from crossthread.engines.postgres.connection import Connection, fetch
 from crossthread.engines.postgres.reads import ALWAYS, Renewal
 from crossthread.engines.postgres.statements import Statements, scope
-from crossthread.operations.commands import Answer, Batch, Conflict, Delete, Forget, Put, Restore, Row, Sweep, Write
+from crossthread.operations.commands import (
+    Answer,
+    Batch,
+    Conflict,
+    Delete,
+    Forget,
+    Held,
+    Put,
+    Restore,
+    Row,
+    Sweep,
+    Write,
+)
 from crossthread.search.words import as_column
 
-CONFLICT = "CT001"  # what the functions of the schema raise
+CONFLICT, REPLACED, HELD = "CT001", "CT002", "CT003"  # what the functions of the schema raise
+
+
+class Replaced(Exception):  # noqa: N818 - never reaches a caller
+    """Vectors were to be written, and those of the store are of another generation by now."""
 
 
 class Moment(NamedTuple):
@@ -36,25 +53,27 @@ def write(
     statements: Statements,
     commands: Sequence[Put | Delete],
     moment: Moment,
+    generation: int,
 ) -> list[Answer]:
-    """Write and erase items at distinct addresses, all or none, in one statement.
+    """Write and erase items at distinct addresses, all or none, in one statement; ``generation``: of the vectors.
 
     Raises:
         Conflict: The item of a conditional put is another.
+        Replaced, Held: Such vectors are not written any more, or not now.
     """
     places = [address(command.namespace, command.key) for command in commands]
     order = sorted(range(len(commands)), key=places.__getitem__)
     erased = [n for n in order if isinstance(commands[n], Delete)]
     written = [n for n in order if isinstance(commands[n], Put)]
-    text, parameters = _one(statements, places, commands, moment) or _many(
-        statements, [places[n] for n in erased], {n: (places[n], cast(Put, commands[n])) for n in written}, moment
+    text, parameters = _one(statements, places, commands, moment, generation) or _many(
+        statements,
+        [places[n] for n in erased],
+        {n: (places[n], cast(Put, commands[n])) for n in written},
+        moment,
+        generation,
     )
-    try:
+    with told():
         found = fetch(connection, text, parameters)
-    except errors.Error as error:
-        if error.sqlstate == CONFLICT:
-            raise Conflict from None
-        raise
     answers: list[Answer] = [None] * len(commands)
     for n, times in zip(written, found, strict=True):
         put = cast(Put, commands[n])
@@ -63,7 +82,11 @@ def write(
 
 
 def _one(
-    statements: Statements, places: Sequence[Address], commands: Sequence[Put | Delete], moment: Moment
+    statements: Statements,
+    places: Sequence[Address],
+    commands: Sequence[Put | Delete],
+    moment: Moment,
+    generation: int,
 ) -> tuple[str, list[Any]] | None:
     """Return the statement for a plain put of one item that has one text at the most, and its parameters."""
     put = commands[0]
@@ -72,11 +95,15 @@ def _one(
     parameters = [*places[0][:3], put.value, put.ttl_minutes, places[0].full, *_words(put), *moment]
     if put.vectors is None:
         return statements.write_one, parameters
-    return statements.write_one_with_vector, [*parameters, put.hashes[0], put.vectors[0]]
+    return statements.write_one_with_vector, [*parameters, put.hashes[0], put.vectors[0], generation]
 
 
 def _many(
-    statements: Statements, erased: list[Address], written: dict[int, tuple[Address, Put]], moment: Moment
+    statements: Statements,
+    erased: list[Address],
+    written: dict[int, tuple[Address, Put]],
+    moment: Moment,
+    generation: int,
 ) -> tuple[str, list[Any]]:
     """Return the statement for any number of items, and its parameters.
 
@@ -85,6 +112,7 @@ def _many(
         erased: The addresses to erase, sorted.
         written: The puts with their addresses, sorted by those; by their place in the batch.
         moment: When it happens.
+        generation: Of the vectors.
     """
     puts = [put for _, put in written.values()]
     places = {n: number for number, n in enumerate(sorted(written))}
@@ -100,10 +128,30 @@ def _many(
         *([] if puts else [[], []]),
         *moment,
     ]
-    return statements.write, parameters + (_vectors(puts) if statements.has_vectors else [])
+    if not statements.has_vectors:
+        return statements.write, parameters
+    vectors = _vectors(puts)
+    return statements.write, [*parameters, *vectors, generation if vectors[0] else None]
 
 
-def restore(connection: Connection, statements: Statements, commands: Sequence[Restore]) -> list[Answer]:
+@contextmanager
+def told() -> Iterator[None]:
+    """Raise what a function of the schema has to say as our exceptions."""
+    try:
+        yield
+    except errors.Error as error:
+        if error.sqlstate == CONFLICT:
+            raise Conflict from None
+        if error.sqlstate == REPLACED:
+            raise Replaced from None
+        if error.sqlstate == HELD:
+            raise Held from None
+        raise
+
+
+def restore(
+    connection: Connection, statements: Statements, commands: Sequence[Restore], generation: int
+) -> list[Answer]:
     """Write items as they were elsewhere, in the caller's transaction; those that are newer here are left alone.
 
     A few statements for any number of items: nothing is decided row by row.
@@ -137,7 +185,9 @@ def restore(connection: Connection, statements: Statements, commands: Sequence[R
             for hash_, vector in zip(commands[n].hashes, own, strict=True)
         ]
         if vectors:
-            fetch(connection, statements.restore_vectors, _transposed(vectors))
+            with told():
+                fetch(connection, statements.check_vectors, (generation,))
+            fetch(connection, statements.restore_vectors, [*_transposed(vectors), generation])
     fetch(connection, statements.draw_later, (max(commands[n].updated_at for n in kept),))
     answers: list[Answer] = [None] * len(commands)
     for n in kept:
@@ -186,8 +236,8 @@ def claim_space(connection: Connection, statements: Statements, named: str | Non
         IndexMismatchError, EmbeddingError: Others were written in the meantime, of another model or size.
     """
     fetch(connection, statements.claim_space, (named, dims))
-    *_, model, stored_dims = fetch(connection, statements.state)[0]
-    space = VectorSpace(model, stored_dims)
+    *_, model, stored_dims, generation = fetch(connection, statements.state)[0]
+    space = VectorSpace(model, stored_dims, generation)
     return space.agreed(VectorSpace(named), "the store").admit(dims)
 
 

@@ -157,6 +157,8 @@ _COLUMNS = "updated_at, namespace, key, value, created_at, ttl_minutes, expires_
 
 INSERT = f"INSERT INTO crossthread_items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
+WRITTEN_SINCE = "SELECT updated_at FROM crossthread_items WHERE updated_at >= ?"
+
 # Leaves an item alone that stands at the address.
 INSERT_NEW = f"{INSERT} ON CONFLICT (namespace, key) DO NOTHING"
 

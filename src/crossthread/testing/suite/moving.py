@@ -268,10 +268,14 @@ class Moving(SuiteBase):
             (line(vectors={"00": "AAAA"}), "32 hexadecimal digits"),
             (line(vectors={"00" * 16: "?"}), "cannot be read"),
             (line(vectors={"00" * 16: "AACAPw=="}), "4 bytes; the header says None"),
+            (line(words={"terms": {"tea": 1}}), "terms and length"),
+            (line(words={"terms": {"tea:1 x": 1}, "length": 1}), "small letters and digits"),
+            (line(words={"terms": {"tea": 2}, "length": 1}), "2 terms and the length 1"),
+            (line(words={"terms": {"tea": "2"}, "length": 1}), "whole numbers"),
             (line(surprise=1), "unknown fields: ['surprise']"),
             ("[" * 100_000, "nested too deep"),
         ],
-        ids=range(23),
+        ids=range(27),
     )
     def test_bad_lines(self, store: Caller, bad: str, why: str) -> None:
         """They are refused with their number and the reason; or left out, and the good ones are kept."""

@@ -8,7 +8,14 @@ CREATE TABLE {schema}.state (
     vectors_version integer NOT NULL, -- the same for the tables that need pgvector; 0: there are none
     language text,                    -- of all words, once a store with an index was opened
     model text,                       -- the embedding model of all vectors, where it is known
-    dims integer                      -- the dimensions of all vectors, once there was one
+    dims integer,                     -- the dimensions of all vectors, once there was one
+    generation bigint NOT NULL DEFAULT 0, -- how often all vectors were replaced by those of another model
+    phase integer NOT NULL DEFAULT 0, -- 1: vectors of the next generation are staged; 2: older ones have yet to be dropped
+    held_until bigint NOT NULL DEFAULT 0, -- nobody writes vectors before
+    run bigint NOT NULL DEFAULT 0,    -- the number of the run that stages; 0: there is none
+    last_run bigint NOT NULL DEFAULT 0, -- the number of the run that made the vectors that serve
+    next_model text,                  -- the model of the staged vectors, where it is known
+    next_dims integer                 -- their dimensions, once there was one
 );
 
 INSERT INTO {schema}.state (id, schema_version, vectors_version) VALUES (1, 0, 0);
