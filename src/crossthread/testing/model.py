@@ -19,6 +19,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -285,6 +286,31 @@ class StoreComparison(RuleBasedStateMachine):
         """Move the clock, mostly forward."""
         self.clock.advance(seconds=seconds)
 
+    @precondition(lambda self: _can_reembed(self.store))
+    @rule(dims=st.sampled_from([8, 16, 24]), texts=st.sampled_from([0, 1, 3, None]))
+    def reembed(self, dims: int, texts: int | None) -> None:
+        """Change the embedding model, or begin to: a run that is given up after some texts changes no answer."""
+        if self._modes != _MODES["vectors"]:
+            return
+        model = f"hash-{dims}"
+        for store in (self.store, self.reference):
+            self._reembed(store, _Fading(dims, texts), model)
+        if texts is None or self.store._engine.space.model != self.reference._engine.space.model:
+            # Which texts a run begins with differs from engine to engine, and so does how far it comes.
+            for store in (self.store, self.reference):
+                self._reembed(store, _Fading(dims, None), model)
+                assert store._engine.space.model == model, "the model was not changed"
+        if self.store._engine.space.model == model:
+            self._settings["index"] = {"embed": HashEmbeddings(dims), "model": model, "fields": ["text"]}
+
+    def _reembed(self, store: Any, embed: Any, model: str) -> None:
+        settings: Any = {"model": model, "batch_size": 1, "concurrency": 1, "retries": 0}
+        with suppress(ConnectionError):
+            if self._is_async:
+                self._runner.run(store.areembed(embed, **settings))
+            else:
+                store.reembed(embed, **settings)
+
     @rule()
     def sweep(self) -> None:
         """Delete what has expired."""
@@ -326,6 +352,31 @@ class StoreComparison(RuleBasedStateMachine):
 
     async def _acall(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await getattr(self.store, f"a{name}")(*args, **kwargs)
+
+
+def _can_reembed(store: Any) -> bool:
+    """Whether a store is one of ours, over an engine that can change its model."""
+    return isinstance(store, MemoryStore) and store._engine.can_reembed
+
+
+class _Fading(HashEmbeddings):
+    """Embeddings that fail for ever after some calls for documents; None: never."""
+
+    def __init__(self, dims: int, calls: int | None) -> None:
+        super().__init__(dims)
+        self._left = calls
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector for each text, or fail."""
+        if self._left is not None:
+            if not self._left:
+                raise ConnectionError("no model here")
+            self._left -= 1
+        return super().embed_documents(texts)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector for each text, or fail."""
+        return self.embed_documents(texts)
 
 
 def _outcome(call: Callable[[], Any]) -> Any:
