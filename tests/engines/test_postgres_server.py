@@ -132,3 +132,12 @@ def test_a_database_of_another_encoding_is_refused(tmp_path):
         pytest.raises(StoreError, match="SQL_ASCII"),
     ):
         MemoryStore(url)
+
+
+def test_an_error_of_the_server_does_not_repeat_what_is_remembered(database):
+    """PostgreSQL adds the row that broke a rule, as DETAIL."""
+    with MemoryStore(database, index=INDEX) as store:
+        run_sql("ALTER TABLE crossthread.items ADD CHECK (key <> 'k')", url=database)
+        with pytest.raises(StoreError) as caught:
+            store.put(ADA, "k", {"text": "has a secret"})
+        assert "violates check constraint" in str(caught.value) and "secret" not in str(caught.value)

@@ -30,6 +30,8 @@ from crossthread.testing import HashEmbeddings
 from processes import run_python
 from servers import schema_for, store_url
 
+KEPT = f"before-schema-{load_migrations('crossthread.engines.sqlite')[-1].number}"
+
 ADA = ("memories", "ada")
 INDEX: Any = {"embed": HashEmbeddings(dims=8), "dims": 8, "fields": ["text"]}
 
@@ -210,7 +212,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, what: Any) -> None:
 
 @pytest.mark.parametrize("release", [1, 2])
 def test_a_copy_is_kept_until_a_migration_has_succeeded(tmp_path, monkeypatch, release, caplog):
-    path, kept = tmp_path / "agent.db", tmp_path / "agent.db.before-schema-3"
+    path, kept = tmp_path / "agent.db", tmp_path / f"agent.db.{KEPT}"
     old_file(path, release=release)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder:
         # What is only in the log must be in the copy.
@@ -237,7 +239,7 @@ def test_a_copy_is_kept_until_a_migration_has_succeeded(tmp_path, monkeypatch, r
 
 
 def test_the_copy_of_a_migration_that_was_killed_opens_like_the_file(tmp_path):
-    path, kept = tmp_path / "agent.db", tmp_path / "agent.db.before-schema-3"
+    path, kept = tmp_path / "agent.db", tmp_path / f"agent.db.{KEPT}"
     old_file(path, release=2)
     run_python(
         """
@@ -269,7 +271,7 @@ def test_no_room_for_the_copy_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limit[1]))
-        with pytest.raises((StoreFullError, StoreUnavailableError), match="before-schema-3"):
+        with pytest.raises((StoreFullError, StoreUnavailableError), match=KEPT):
             MemoryStore(path, index=INDEX)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

@@ -446,7 +446,8 @@ _TIMED_OUT = ("25P03", "25P04")  # the server ends connections that idle in a tr
 def as_store_error(error: psycopg.Error, where: str) -> StoreError:
     """Return the error of ours for one of psycopg."""
     state = error.sqlstate or ""
-    said = str(error).strip() or type(error).__name__
+    # Without the server's DETAIL, which may quote a row, and so what somebody remembers.
+    said = error.diag.message_primary or str(error).strip() or type(error).__name__
     match state:
         case "53100":
             return StoreFullError(f"{where} is full; nothing was written: {said}")
