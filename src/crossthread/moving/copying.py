@@ -19,7 +19,7 @@ from crossthread.moving.exporting import Progress
 from crossthread.moving.foreign import apages_of, pages_of
 from crossthread.moving.items import Existing, Moving, Space, from_item, from_stored
 from crossthread.moving.lines import reason
-from crossthread.moving.restoring import AT_ONCE, Outcome, Receiver, agrees, receiver_for, run_restore
+from crossthread.moving.restoring import AT_ONCE, Outcome, Receiver, agrees, receiver_for, restored_into
 from crossthread.operations.commands import Batch, Count, Page, Position, Records
 from crossthread.search.words import Language
 from crossthread.store import MemoryStore
@@ -116,10 +116,10 @@ def copy_store(
                 copying.prepare(Space.of(read.page))
                 target._drive(copying.write(read.items))
             there = copying.ours._drive(copying.count())
-            if copying.is_complete(there, target._drive(copying.count())):
+            if copying.is_complete(there, target._drive(copying.count_there())):
                 return copying.result()
-        raise copying.incomplete(there, target._drive(copying.count()))
-    return copying.checked(target._drive(copying.count()))
+        raise copying.incomplete(there, target._drive(copying.count_there()))
+    return copying.checked(target._drive(copying.count_there()))
 
 
 async def acopy_store(
@@ -146,10 +146,10 @@ async def acopy_store(
                 await asyncio.to_thread(copying.prepare, Space.of(read.page))
                 await target._adrive(copying.write(read.items))
             there = await copying.ours._adrive(copying.count())
-            if copying.is_complete(there, await target._adrive(copying.count())):
+            if copying.is_complete(there, await target._adrive(copying.count_there())):
                 return copying.result()
-        raise copying.incomplete(there, await target._adrive(copying.count()))
-    return copying.checked(await target._adrive(copying.count()))
+        raise copying.incomplete(there, await target._adrive(copying.count_there()))
+    return copying.checked(await target._adrive(copying.count_there()))
 
 
 def _parts(items: list[Any]) -> Iterator[list[Any]]:
@@ -199,6 +199,7 @@ class _Copying:
         self._ttl = checked_ttl(ttl)
         self._progress = progress
         self._receiver: Receiver | None = None
+        self._space = Space(None, None, None)
         self._after: Position | None = None
         self._total: int | None = None
         self._language: Language | None = None
@@ -210,24 +211,26 @@ class _Copying:
     def prepare(self, space: Space) -> None:
         """Prepare the target, once it is known what comes."""
         if self._receiver is None:
-            takes = self._vectors and space.dims is not None
-            index = self._target._index
-            if (
-                takes
-                and not agrees(self._target._engine.space, space)
-                and index is not None
-                and index.embed is not None
-            ):
-                takes = False  # it embeds the texts by itself
-            self._receiver = receiver_for(
-                self._target,
-                space,
-                vectors=takes,
-                replaces_newer=self._existing == "replace",
-                source="The memories of the source",
-                remedy="Open the target with its own embedder, which then makes new vectors of the texts, or copy with "
-                "vectors=False, which leaves them without.",
-            )
+            self._space = space
+            self._prepared()
+
+    def _prepared(self) -> Receiver:
+        """Prepare the target for what the space says."""
+        space = self._space
+        takes = self._vectors and space.dims is not None
+        index = self._target._index
+        if takes and not agrees(self._target._engine.space, space) and index is not None and index.embed is not None:
+            takes = False  # it embeds the texts by itself
+        self._receiver = receiver_for(
+            self._target,
+            space,
+            vectors=takes,
+            replaces_newer=self._existing == "replace",
+            source="The memories of the source",
+            remedy="Open the target with its own embedder, which then makes new vectors of the texts, or copy with "
+            "vectors=False, which leaves them without.",
+        )
+        return self._receiver
 
     def read(self) -> Program[_Read | None]:
         """Return the next items of a store of ours; None where there are no more for now."""
@@ -266,7 +269,7 @@ class _Copying:
         if not items:
             return
         try:
-            outcomes = yield from run_restore(items, self._receiver, self._target._with_dims(self._receiver.model))
+            outcomes = yield from restored_into(self._target, items, self._receiver, self._prepared)
         except (InvalidArgumentError, InvalidNamespaceError) as error:
             # A rule of the target's engine, such as how long a namespace may be: found out which of them breaks it.
             if len(items) > 1:
@@ -288,6 +291,11 @@ class _Copying:
     def count(self) -> Program[int]:
         """Count what lives below the prefix: what is over may be swept at any time."""
         (number,) = yield Batch((Count(self._prefix, None),))
+        return cast(int, number)
+
+    def count_there(self) -> Program[int]:
+        """Count what the target has, with what is over and not swept: such an item may stay in an older one's place."""
+        (number,) = yield Batch((Count(self._prefix, None),), omit_expired=False)
         return cast(int, number)
 
     def is_complete(self, wanted: int, there: int) -> bool:

@@ -5,7 +5,7 @@ A program, written once for sync and async callers. It knows stores, but reads n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
@@ -120,6 +120,35 @@ def _named(model: str | None, dims: int | None) -> str:
 def _read_space() -> Program[Page]:
     (page,) = yield Batch((RecordsAt(()),))
     return cast(Page, page)
+
+
+def restored_into(
+    store: MemoryStore, items: Sequence[Moving], receiver: Receiver, anew: Callable[[], Receiver]
+) -> Program[list[Outcome]]:
+    """Write items into a store that may change its model meanwhile: then they are written with the new one.
+
+    Args:
+        store: The store.
+        items: A few hundred items.
+        receiver: How the store takes them.
+        anew: Prepares the store again, and returns how it takes them by then.
+
+    Returns:
+        What became of each.
+    """
+    while True:
+        try:
+            return (yield from run_restore(items, receiver, store._with_dims(receiver.model)))
+        except IndexMismatchError:
+            if not (yield Compute(partial(_has_switched, store, receiver.model))):
+                raise
+            receiver = yield Compute(anew)
+
+
+def _has_switched(store: MemoryStore, model: Model) -> bool:
+    """Whether this very object has another model by now; waits until it has taken on one that it switches to."""
+    with store._switching:
+        return store._model is not model
 
 
 def run_restore(items: Sequence[Moving], receiver: Receiver, model: Model) -> Program[list[Outcome]]:
