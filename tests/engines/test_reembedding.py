@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
@@ -30,7 +31,7 @@ from crossthread import (
 from crossthread.embedding.extract import text_hash
 from crossthread.engines.memory import MemoryEngine
 from crossthread.engines.sqlite.engine import SQLiteEngine
-from crossthread.moving import copying, importing
+from crossthread.moving import copying, exporting, importing
 from crossthread.testing import HashEmbeddings
 from servers import at_once, store_url
 
@@ -510,6 +511,74 @@ def test_vectors_of_the_former_model_are_refused_after_the_switch(monkeypatch):
             assert copy_store(source, store, progress=tell).written == source.stats().items
             assert store.verify().ok
             assert {record.vectors.shape[1] for record in store.records(vectors=True) if record.hashes} == {24}
+
+
+class Reversed(HashEmbeddings):
+    """Another model of the same dimensions."""
+
+    def embed_query(self, text: str) -> Any:
+        return super().embed_query(text)[::-1]
+
+    def embed_documents(self, texts: list[str]) -> Any:
+        return [vector[::-1] for vector in super().embed_documents(texts)]
+
+
+def nameless(embed: Any) -> Any:
+    return {"embed": lambda texts: embed.embed_documents(texts), "dims": 16, "fields": ["text"]}
+
+
+def test_a_source_that_changes_its_model_mixes_nothing(place, is_mixed, monkeypatch):
+    """The rest of an export with vectors would be of another model; a copy goes on with the target's own model."""
+    monkeypatch.setattr(copying, "AT_ONCE", 10)
+    monkeypatch.setattr(exporting, "_AT_ONCE", 10)
+
+    def tell(done: int, total: int | None) -> None:
+        if done == 10:
+            source.reembed(nameless(Reversed(16)))
+
+    with MemoryStore(place, index=nameless(HashEmbeddings(16))) as source:
+        fill(source)
+        with MemoryStore(index=nameless(HashEmbeddings(16))) as target:
+            assert copy_store(source, target, progress=tell).written == source.stats().items
+            assert not is_mixed(target, HashEmbeddings(16))
+        assert not is_mixed(source, Reversed(16))
+        with MemoryStore() as target, pytest.raises(IndexMismatchError, match="Copy into a new store"):
+            copy_store(source, target, progress=tell)
+        with pytest.raises(IndexMismatchError, match="Export again"):
+            list(export_lines(source, vectors=True, progress=tell))
+        assert len(list(export_lines(source, progress=tell))) == 1 + source.stats().items
+
+
+def test_vectors_without_a_name_are_refused_after_the_switch(monkeypatch, is_mixed):
+    """As nobody can tell whether they are of the model that the store has by then."""
+    monkeypatch.setattr(importing, "AT_ONCE", 10)
+    with MemoryStore(index=nameless(HashEmbeddings(16))) as source:
+        fill(source)
+        lines = list(export_lines(source, vectors=True))
+
+    done: list[int] = []
+
+    def tell(*_: Any) -> None:
+        if not done:
+            done.append(1)
+            store.reembed(nameless(Reversed(16)))
+
+    with MemoryStore(index=nameless(HashEmbeddings(16))) as store:
+        with pytest.raises(IndexMismatchError, match="vectors=False"):
+            import_lines(store, lines, progress=tell)
+        assert not is_mixed(store, Reversed(16))
+
+
+@pytest.fixture
+def is_mixed():
+    def look(store: MemoryStore, model: HashEmbeddings) -> bool:
+        """Whether any item with one text has another vector than that of a model."""
+        found = [one for one in store.records(limit=1000, vectors=True) if len(one.hashes) == 1 and "text" in one.value]
+        assert found
+        expected = np.array(model.embed_documents([one.value["text"] for one in found]))
+        return not np.allclose([one.vectors[0] for one in found], expected, atol=1e-5)
+
+    return look
 
 
 def test_an_item_written_again_keeps_what_is_paid_for(place):

@@ -254,11 +254,11 @@ class _Run:
             case ReadTexts(after, limit, unstaged):
                 return self.engine._staging.page(self.indexed(), after, limit, unstaged=unstaged)
             case Records():
-                return Page(self.records(command), self.engine.language, *self.engine._kept_space[:2])
+                return Page(self.records(command), self.engine.language, *self.engine._kept_space)
             case RecordsAt(addresses, vectors):
                 at = [self.live(*address) for address in addresses]
                 stored = [None if record is None else record.stored(vectors=vectors) for record in at]
-                return Page(stored, self.engine.language, *self.engine._kept_space[:2])
+                return Page(stored, self.engine.language, *self.engine._kept_space)
             case Stats(prefix):
                 return self.stats(prefix)
             case _:

@@ -14,7 +14,7 @@ from crossthread import namespaces
 from crossthread._program import Program
 from crossthread._text import shown, unescape
 from crossthread.batch import Compute
-from crossthread.errors import IncompleteCopyError, InvalidArgumentError, UnsupportedError
+from crossthread.errors import IncompleteCopyError, IndexMismatchError, InvalidArgumentError, UnsupportedError
 from crossthread.moving.exporting import Progress
 from crossthread.moving.foreign import apages_of, pages_of
 from crossthread.moving.items import Existing, Moving, Space, from_item, from_stored
@@ -100,7 +100,8 @@ def copy_store(
 
     Raises:
         IncompleteCopyError: The target has fewer items than the source in the end.
-        IndexMismatchError: The vectors are of another model, and the target has no embedder to make new ones.
+        IndexMismatchError: The vectors are of another model, or of one after another during the copy, and the target
+            has no embedder to make new ones.
         InvalidArgumentError: An argument, or with ``on_error="raise"`` an item, breaks a rule.
         EmbeddingError, StoreError: The embedder or an engine refused; what was copied so far is there.
     """
@@ -200,6 +201,7 @@ class _Copying:
         self._progress = progress
         self._receiver: Receiver | None = None
         self._space = Space(None, None, None)
+        self._generation = 0  # of the source's vectors
         self._after: Position | None = None
         self._total: int | None = None
         self._language: Language | None = None
@@ -214,13 +216,13 @@ class _Copying:
             self._space = space
             self._prepared()
 
-    def _prepared(self) -> Receiver:
+    def _prepared(self, *, strictly: bool = False) -> Receiver:
         """Prepare the target for what the space says."""
         space = self._space
         takes = self._vectors and space.dims is not None
         index = self._target._index
-        if takes and not agrees(self._target._engine.space, space) and index is not None and index.embed is not None:
-            takes = False  # it embeds the texts by itself
+        if takes and index is not None and index.embed is not None:  # or it embeds the texts by itself
+            takes = agrees(self._target._engine.space, space, strictly=strictly)
         self._receiver = receiver_for(
             self._target,
             space,
@@ -229,6 +231,7 @@ class _Copying:
             source="The memories of the source",
             remedy="Open the target with its own embedder, which then makes new vectors of the texts, or copy with "
             "vectors=False, which leaves them without.",
+            strictly=strictly,
         )
         return self._receiver
 
@@ -244,6 +247,7 @@ class _Copying:
             return None
         if page.language is not None and self._language is None:
             self._language = Language(page.language)
+        self._follow(page)
         found = [one for one in page.items if one is not None]
         self._after = found[-1].position
         fields = () if self.ours._index is None else self.ours._index.fields
@@ -252,6 +256,23 @@ class _Copying:
             part = found[start : start + _AT_A_TIME]
             items += yield Compute(partial(_from_stored, part, fields, self._language))
         return _Read(page, items)
+
+    def _follow(self, page: Page) -> None:
+        """Take note of the vectors that the source has: after a change of its model the target may embed by itself.
+
+        Raises:
+            IndexMismatchError: It cannot.
+        """
+        if self._receiver is None:
+            self._generation = page.generation
+        elif self._vectors and page.generation != self._generation:
+            if self._receiver.takes_vectors and not self._receiver.has_embedder:
+                raise IndexMismatchError(
+                    "All vectors of the source were replaced by those of another model during the copy, and the target "
+                    "has no embedder to make its own. Copy into a new store, or with vectors=False."
+                )
+            self._vectors = False
+            self._receiver = None
 
     def write_items(self, found: Sequence[Any]) -> Program[None]:
         """Write items of somebody else's store."""
@@ -269,7 +290,9 @@ class _Copying:
         if not items:
             return
         try:
-            outcomes = yield from restored_into(self._target, items, self._receiver, self._prepared)
+            outcomes = yield from restored_into(
+                self._target, items, self._receiver, partial(self._prepared, strictly=True)
+            )
         except (InvalidArgumentError, InvalidNamespaceError) as error:
             # A rule of the target's engine, such as how long a namespace may be: found out which of them breaks it.
             if len(items) > 1:

@@ -191,7 +191,7 @@ class _Importing:
         if self._receiver is None:
             self._prepared()
 
-    def _prepared(self) -> Receiver:
+    def _prepared(self, *, strictly: bool = False) -> Receiver:
         """Prepare the store for the lines."""
         assert self._header is not None
         self._receiver = receiver_for(
@@ -201,6 +201,7 @@ class _Importing:
             replaces_newer=self._existing == "replace",
             source="The lines",
             remedy="Import with vectors=False to embed the texts with the store's own model.",
+            strictly=strictly,
         )
         return self._receiver
 
@@ -236,7 +237,9 @@ class _Importing:
             return
         try:
             items = [item for _, item in good]
-            outcomes = yield from restored_into(self._store, items, self._receiver, self._prepared)
+            outcomes = yield from restored_into(
+                self._store, items, self._receiver, partial(self._prepared, strictly=True)
+            )
         except (InvalidArgumentError, InvalidNamespaceError) as error:
             # An engine's own rule, such as how long a namespace may be: found out which of them breaks it.
             if len(good) > 1:

@@ -55,7 +55,14 @@ class Receiver(NamedTuple):
 
 
 def receiver_for(
-    store: MemoryStore, space: Space, *, vectors: bool, replaces_newer: bool, source: str, remedy: str
+    store: MemoryStore,
+    space: Space,
+    *,
+    vectors: bool,
+    replaces_newer: bool,
+    source: str,
+    remedy: str,
+    strictly: bool = False,
 ) -> Receiver:
     """Prepare a store for items of another one, and say how it takes them.
 
@@ -69,6 +76,7 @@ def receiver_for(
         replaces_newer: Whether they replace what was written later.
         source: What they come from, for messages.
         remedy: What to do where the models are not the same, for messages.
+        strictly: Whether models without names may not be the same.
 
     Raises:
         IndexMismatchError: The vectors are of another model than the store's.
@@ -81,7 +89,7 @@ def receiver_for(
             "copied into it; see Engine.keeps_records."
         )
     has_embedder = index is not None and index.embed is not None
-    if vectors and not agrees(engine.space, space):
+    if vectors and not agrees(engine.space, space, strictly=strictly):
         raise IndexMismatchError(
             f"{source} have vectors of {_named(space.model, space.dims)}, and those of {store.place} are of "
             f"{_named(engine.space.model, engine.space.dims)}. {remedy}"
@@ -106,8 +114,13 @@ def receiver_for(
     )
 
 
-def agrees(own: VectorSpace, space: Space) -> bool:
-    """Whether vectors may be of one model: neither name nor dimensions differ, as far as both are known."""
+def agrees(own: VectorSpace, space: Space, *, strictly: bool = False) -> bool:
+    """Whether vectors may be of one model: neither name nor dimensions differ, as far as both are known.
+
+    Strictly, the names have to be known.
+    """
+    if strictly and (own.model is None or space.model is None):
+        return False
     pairs = ((own.model, space.model), (own.dims, space.dims))
     return not any(mine is not None and theirs is not None and mine != theirs for mine, theirs in pairs)
 
@@ -131,7 +144,8 @@ def restored_into(
         store: The store.
         items: A few hundred items.
         receiver: How the store takes them.
-        anew: Prepares the store again, and returns how it takes them by then.
+        anew: Prepares the store again, and returns how it takes them by then. It may take vectors only if they are
+            known to be of the model that the store has now.
 
     Returns:
         What became of each.
