@@ -121,7 +121,8 @@ def _is_new(url: str, path: Path | None) -> bool:
     if path is not None:
         return not path.exists() or (path.is_file() and "crossthread_state" not in tables_in(path))
     try:
-        open_store(url).close()
+        with open_store(url) as store:
+            store.get(("a",), "a", refresh_ttl=False)  # a server is asked by the first call only
     except StoreError:  # or it cannot be reached, which opening it tells
         return True
     return False
