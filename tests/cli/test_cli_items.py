@@ -85,6 +85,15 @@ def test_put_with_a_time_to_live(ct, ctj):
     assert "ttl" in ct("put", "agent.db", "a", "note", PIZZA, "--ttl", "-1", code=1)
 
 
+def test_put_into_an_empty_file_makes_a_store_that_is_found_by_words(ct, ctj):
+    Path("agent.db").touch()
+    ct("put", "agent.db", "memories.ada", "note", PIZZA)
+    assert [hit["key"] for hit in ctj("search", "agent.db", "--query", "pizza")] == ["note"]
+    Path("bare.db").touch()
+    ct("put", "bare.db", "a", "note", PIZZA, "--no-index")
+    assert "nothing to search by" in ct("search", "bare.db", "--query", "pizza", code=1)
+
+
 def test_put_leaves_a_store_without_an_index_without_one(ct):
     MemoryStore("plain.db").close()
     ct("put", "plain.db", "a", "note", PIZZA)
@@ -281,6 +290,16 @@ def test_edit_that_changes_nothing_writes_nothing(ct, ctj, agent, editor):
     assert ctj("get", agent, "memories.ada", "food") == before
 
 
+def test_edit_from_a_number_to_what_python_calls_equal_is_an_edit(ct, ctj, editor):
+    ct("put", "agent.db", "a", "note", '{"n": 1}')
+    editor("text = '{\"n\": true}'")
+    assert ctj("edit", "agent.db", "a", "note") == [{"changed": True}]
+    assert value_at("agent.db", "note", ("a",))["n"] is True
+    editor("text = '{\"n\": 1.0}'")
+    ct("edit", "agent.db", "a", "note")
+    assert json.dumps(value_at("agent.db", "note", ("a",))) == '{"n": 1.0}'
+
+
 def test_edit_keeps_the_time_to_live(ct, ctj, editor):
     ct("put", "agent.db", "a", "note", PIZZA, "--ttl", "60")
     editor("text = text.replace('pizza', 'soup')", "EDITOR")
@@ -326,5 +345,7 @@ def test_an_editor_that_fails(ct, agent, editor, monkeypatch):
     assert "ended with 3" in ct("edit", agent, "memories.ada", "food", code=1)
     monkeypatch.setenv("VISUAL", "no-such-editor")
     assert "no-such-editor cannot be started" in ct("edit", agent, "memories.ada", "food", code=1)
+    monkeypatch.setenv("VISUAL", "vi 'x")
+    assert "VISUAL is no command: No closing quotation" in ct("edit", agent, "memories.ada", "food", code=1)
     assert value_at(agent, "food")["kind"] == "food"
     assert "no item" in ct("edit", agent, "memories.ada", "nothing", code=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -50,6 +51,27 @@ def test_export_asks_before_it_replaces_a_file(ct, agent):
     ct("export", agent, "-o", "dump.jsonl", answers="y\n")
     assert len(Path("dump.jsonl").read_text().splitlines()) == 5
     assert [path.name for path in Path().iterdir() if "dump" in path.name] == ["dump.jsonl"]
+
+
+def test_export_does_not_replace_the_store_itself(ct, agent):
+    before = contents(agent)
+    Path("link.jsonl").symlink_to(agent)
+    for name in (agent, agent.name, "link.jsonl"):
+        assert "the store itself" in ct("export", agent, "-o", name, "--yes", code=2)
+    assert contents(agent) == before
+
+
+def test_a_pipe_with_the_name_of_a_file_is_imported(ct, ctj, agent):
+    lines = ct("export", agent).encode()
+    with MemoryStore("copy.db") as store:
+        store.put(("mine",), "k", {"n": 1})
+    for arguments, code in (([], 2), (["--yes"], 0)):
+        reading, writing = os.pipe()  # what a shell makes of <(...)
+        os.write(writing, lines)
+        os.close(writing)
+        assert ct("import", "copy.db", f"/dev/fd/{reading}", *arguments, code=code) is not None
+        os.close(reading)
+        assert len(contents("copy.db")) == (1 if code else 5)
 
 
 def test_import_asks_before_it_replaces_items(ct, ctj, agent):
@@ -172,3 +194,12 @@ def test_copy_of_nothing_and_into_itself(ct, agent, tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSTHREAD_URL", str(agent))
     ct("copy", "copy.db")
     assert contents("copy.db") == contents(agent)
+
+
+def test_copy_tells_no_password_of_a_target_that_is_not_there_yet(ct, agent):
+    url = "postgresql://ada:hunter2@localhost:1/db"
+    for more in ([], ["--json"]):
+        printed = ct("copy", agent, url, "--dry-run", *more)
+        assert "localhost" in printed
+        assert "hunter2" not in printed + ct.told
+    assert "hunter2" not in ct("copy", agent, url, code=1)

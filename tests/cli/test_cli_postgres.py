@@ -23,6 +23,20 @@ def test_looking_creates_nothing(ct, url, tmp_path):
     assert schemas == [(0,)]
 
 
+def test_put_makes_a_store_that_is_found_by_words(ct, ctj, url):
+    ct("put", url, "memories.ada", "note", '{"text": "likes pizza"}')
+    assert "is a new store" in ct.told
+    assert [hit["key"] for hit in ctj("search", url, "memories.ada", "--query", "pizza", "--mode", "hybrid")] == [
+        "note"
+    ]
+
+
+def test_put_leaves_a_store_without_an_index_without_one(ct, url):
+    MemoryStore(url).close()
+    ct("put", url, "memories.ada", "note", '{"text": "likes pizza"}')
+    assert "nothing to search by" in ct("search", url, "--query", "pizza", code=1)
+
+
 def test_the_same_commands(ct, ctj, url, monkeypatch):
     ct("put", url, "memories.ada", "note", '{"text": "likes pizza"}', "--language", "english")
     ct("put", url, "memories.ada", "other", '{"text": "likes soup"}')

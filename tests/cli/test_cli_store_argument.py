@@ -155,6 +155,7 @@ def test_a_variable_that_begins_like_an_option(ct, ctj, monkeypatch):
         "nosuch://ada:hunter2@localhost/db",
         "postgresql://ada:hunter2@localhost:1/db?pool_size=hunter2",
         "postgresql://ada:hunter2@[localhost:1/db",
+        "postgresql://ada:x/hunter2@localhost:1/db",
     ],
 )
 def test_passwords_are_never_told(url, ct, monkeypatch):
@@ -162,3 +163,7 @@ def test_passwords_are_never_told(url, ct, monkeypatch):
     assert "hunter2" not in told
     monkeypatch.setenv("CROSSTHREAD_URL", url)
     assert "hunter2" not in ct("ls", code=1)
+
+
+def test_a_password_in_a_url_with_a_slash_too_few_is_not_told(ct):
+    assert "hunter2" not in ct("ls", "postgresql:/ada:hunter2@localhost/db", code=3)

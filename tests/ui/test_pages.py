@@ -390,6 +390,13 @@ def test_an_edit_that_changes_nothing_keeps_every_character(store, visitor, valu
     assert store.get(ADA, "k").value == {**value, "more": 1}
 
 
+@pytest.mark.parametrize(("before", "after"), [("1", "true"), ("true", "1"), ("0", "false"), ("1", "1.0")])
+def test_an_edit_from_a_number_to_what_python_calls_equal_is_an_edit(store, visitor, before, after):
+    store.put(ADA, "k", {"n": json.loads(before)})
+    assert "saved" in edited(visitor(store), f'{{"n": {after}}}').headers["location"]
+    assert json.dumps(store.get(ADA, "k").value) == f'{{"n": {after}}}'
+
+
 # Deleting and forgetting
 
 

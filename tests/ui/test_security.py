@@ -53,6 +53,16 @@ def test_a_prefetch_does_not_use_up_the_token(food, stranger):
     assert client.get(address).status_code == 200
 
 
+@pytest.mark.parametrize("other", ['other={"dark": true}', "other=a b", "a[0]=1", "=x", "other", '"', "é=1"])
+def test_cookies_of_other_servers_of_this_machine_are_in_nobodys_way(food, visitor, other):
+    client = visitor(food)
+    mine = f"crossthread_8765={client.http.cookies['crossthread_8765']}"
+    client.http.cookies.clear()
+    for cookies in (f"{other}; {mine}", f"{mine}; {other}", f"{other}; {mine}; {other}"):
+        assert client.get("/items", headers={"Cookie": cookies.encode()}).status_code == 200, cookies
+    assert client.get("/items", headers={"Cookie": f"{other}; {mine}x".encode()}).status_code == 401
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_without_the_session_no_page_tells_anything(food, stranger, path):
     client = stranger(food)

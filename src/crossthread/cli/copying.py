@@ -64,7 +64,7 @@ def copy(
     """
     from crossthread import copy_store
     from crossthread.cli.indexing import open_for_import, recorded
-    from crossthread.cli.opening import is_there, open_store
+    from crossthread.cli.opening import is_there, open_store, place_of
 
     out = Output(json)
     prefix = labels(namespace, empty_allowed=True)
@@ -74,11 +74,10 @@ def copy(
         number = opened.count(prefix)
         if prefix and not number:
             raise CommandError(f"there is nothing in {dotted(prefix)} in {opened.place}", code=MISSING)
-        holds = 0
-        place = target
+        holds, place = 0, place_of(target)  # a URL itself may hold a password
         if is_there(target):
             with open_store(target) as other:
-                holds, place = other.count(), other.place
+                holds = other.count()
         if place == opened.place:
             raise CommandError(f"{place} would be copied into itself", code=WRONG)
         plan = [f"{count(number, 'item')} of {opened.place}", f"{place} holds {count(holds, 'item')}"]

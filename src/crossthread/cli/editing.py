@@ -55,7 +55,8 @@ def edit(
         if record is None:
             raise no_such_item(opened, address, key)
         text, value = _edited(as_json(record.value, indent=2) + "\n", key)
-        if value == record.value:
+        changed = _differ(value, record.value)
+        if not changed:
             note(f"{name} was left as it is.")
         else:
             try:
@@ -70,7 +71,7 @@ def edit(
                 raise
             note(f"Wrote {name}.")
         if out.json:
-            out.document({"changed": value != record.value})
+            out.document({"changed": changed})
 
 
 def _write(store: Any, record: Any, value: dict[str, Any], index: Any) -> None:
@@ -78,7 +79,7 @@ def _write(store: Any, record: Any, value: dict[str, Any], index: Any) -> None:
     from crossthread.errors import ItemNotFoundError
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
-        if current != record.value:
+        if _differ(current, record.value):
             raise _ChangedError
         return value
 
@@ -86,6 +87,13 @@ def _write(store: Any, record: Any, value: dict[str, Any], index: Any) -> None:
         store.update(record.namespace, record.key, change, index=index, ttl=record.ttl)
     except ItemNotFoundError:
         raise _ChangedError from None
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two values are written differently: Python calls 1, 1.0 and true equal."""
+    from crossthread import values
+
+    return values.encode(one) != values.encode(other)
 
 
 def _edited(text: str, key: str) -> tuple[str, dict[str, Any]]:
@@ -145,7 +153,10 @@ def _in_editor(text: str, key: str) -> str:
 def _editor() -> list[str]:
     for variable in ("VISUAL", "EDITOR"):
         if command := os.environ.get(variable, "").strip():
-            return shlex.split(command, posix=os.name != "nt")
+            try:
+                return shlex.split(command, posix=os.name != "nt")
+            except ValueError as error:
+                raise CommandError(f"{variable} is no command: {error}", hint=f"it is {command}") from None
     for name in _EDITORS:
         if found := shutil.which(name):
             return [found]

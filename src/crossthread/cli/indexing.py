@@ -19,6 +19,8 @@ from crossthread.cli.running import WRONG, CommandError
 from crossthread.cli.showing import dotted
 from crossthread.embedding.extract import texts_of
 from crossthread.engines.registry import engine_for
+from crossthread.engines.sqlite.peeking import tables as tables_in
+from crossthread.errors import StoreError
 from crossthread.settings import Mode
 from crossthread.store import MemoryStore
 
@@ -93,15 +95,14 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
     """
     engine = engine_for(no_memory(url))
     path: Path | None = getattr(engine, "path", None)
-    is_new = create and path is not None and not path.exists()
     if not create:
         engine = existing(url)
-    elif path is not None and not is_new:
+    elif path is not None and path.exists():
         engine = existing(url, tables=("crossthread_state", "checkpoints"), may_be_empty=True)
-    if is_new:
+    if create and _is_new(url, path):
         index = wanted.settings() if indexed else None
         store = MemoryStore(engine, index=None if index is None else loaded(index))
-        note(f"{path} is a new store.")
+        note(f"{store.place} is a new store.")
         return store
     store = MemoryStore(engine)
     try:
@@ -113,6 +114,18 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
         return store
     store.close()
     return MemoryStore(engine_for(url), index=loaded(index))
+
+
+def _is_new(url: str, path: Path | None) -> bool:
+    """Whether there is no store yet: no file, one without a store's tables, or a server without the schema."""
+    if path is not None:
+        return not path.exists() or (path.is_file() and "crossthread_state" not in tables_in(path))
+    try:
+        with open_store(url) as store:
+            store.get(("a",), "a", refresh_ttl=False)  # a server is asked by the first call only
+    except StoreError:  # or it cannot be reached, which opening it tells
+        return True
+    return False
 
 
 def open_for_import(url: str, wanted: Indexing, *, brings_vectors: bool) -> MemoryStore:

@@ -49,6 +49,8 @@ def export(
     with open_store(store) as opened, Progress("Exporting") as progress:
         if prefix and not opened.count(prefix):
             raise CommandError(f"there is nothing in {namespace} in {opened.place}", code=MISSING)
+        if output != _STANDARD and os.path.realpath(output) == os.path.realpath(opened.place):
+            raise CommandError(f"{output} is the store itself", hint="choose another name for the export", code=WRONG)
         lines = export_lines(opened, prefix, vectors=vectors, progress=progress.at)
         if output == _STANDARD:
             _write(lines, sys.stdout.buffer)
@@ -137,7 +139,7 @@ def import_(
             _ask(out, store, file, header, source, replace, yes=yes, dry_run=dry_run)
             if dry_run:
                 return
-            if file != _STANDARD:
+            if _is_read_twice(file, source):
                 source.seek(len(first))
         opened = closing.enter_context(open_for_import(store, wanted, brings_vectors=takes_vectors))
         with Progress("Importing") as progress:
@@ -171,6 +173,11 @@ def _opened(file: str, closing: ExitStack) -> Any:
     return getattr(sys.stdin, "buffer", sys.stdin)
 
 
+def _is_read_twice(file: str, source: Any) -> bool:
+    """Whether it can be looked through before it is imported: a pipe cannot, and may have the name of a file."""
+    return file != _STANDARD and source.seekable()
+
+
 def _named(file: str) -> str:
     return "standard input" if file == _STANDARD else file
 
@@ -185,7 +192,7 @@ def _ask(
     plan = []
     with ExitStack() as closing:
         opened = closing.enter_context(open_store(store)) if is_there(store) else None
-        if dry_run or file != _STANDARD:
+        if dry_run or _is_read_twice(file, source):
             facts = _compared(opened, header, source, replace)
             plan = [f"{facts[name]:,} {name}" for name in ("new", "replaced", "equal", "kept", "bad") if facts[name]]
             if not dry_run and not facts["replaced"]:

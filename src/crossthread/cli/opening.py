@@ -66,6 +66,19 @@ def is_there(url: str) -> bool:
         return False  # a server without the schema, or one that cannot be reached: opening it tells
 
 
+def place_of(url: str) -> str:
+    """Return where a store is or would be, for people: without the password of a URL.
+
+    Raises:
+        CommandError: It would be in the memory of this process.
+    """
+    engine = engine_for(no_memory(url))
+    try:
+        return engine.place
+    finally:
+        engine.close()
+
+
 def open_threads(url: str, closing: ExitStack) -> Threads:
     """Open the threads of a store that is there; where nobody has used a thread yet, there are none.
 

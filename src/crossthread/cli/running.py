@@ -21,6 +21,8 @@ FAILED, WRONG, MISSING, DAMAGED, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 4, 130, 141
 
 TRACEBACK = "CROSSTHREAD_TRACEBACK"
 _PASSWORD = re.compile(r"(?P<before>://[^/@\s:]*:)(?P<secret>[^/\s]*)(?=@)")
+# Of what was typed, where a slash stands in a password or is missing before it, and parts of it get into messages.
+_TYPED_PASSWORD = re.compile(r"(?P<before>:/{1,2}[^/@\s:]*:)(?P<secret>\S*)(?=@)")
 _PARAMETER = re.compile(r"(?P<before>\b(?:password|sslpassword)=)(?P<secret>[^&\s'\"]+)")
 
 
@@ -111,10 +113,11 @@ def _told(error: Exception) -> tuple[int, str]:
 def redacted(message: str, arguments: Sequence[str]) -> str:
     """Return a message without the passwords of the URLs that this command was given."""
     for text in (*arguments, os.environ.get("CROSSTHREAD_URL", "")):
-        for pattern in (_PASSWORD, _PARAMETER):
+        for pattern in (_PASSWORD, _TYPED_PASSWORD, _PARAMETER):
             for match in pattern.finditer(text):
-                if match["secret"]:
-                    message = message.replace(match["secret"], "***")
+                for secret in (match["secret"], *match["secret"].split("/")):
+                    if secret:
+                        message = message.replace(secret, "***")
     for pattern in (_PASSWORD, _PARAMETER):
         message = pattern.sub(r"\g<before>***", message)
     return message

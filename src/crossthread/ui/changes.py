@@ -111,7 +111,7 @@ def edit(request: Request) -> Response:
             if asked.get("seen") != seen:
                 raise Conflict
             value = read_value(written)
-            if value == record.value:
+            if encode(value) == encode(record.value):  # Python calls 1, 1.0 and true equal
                 return after("/item", "unchanged", ns=namespace, key=key)
             _write(looked_at.store, record, value)
         except Conflict:

@@ -14,10 +14,10 @@ import logging
 import secrets
 import threading
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -83,11 +83,10 @@ class Session:
         if self._id is None:
             return False
         for header in cookies:
-            try:
-                found = SimpleCookie(header).get(self.cookie)
-            except CookieError:
-                continue
-            if found is not None and _same(found.value, self._id):
+            # As browsers write them: `http.cookies` takes none of them where one that another server of this machine
+            # has set, on whatever port, is not as it should be.
+            found = cookie_parser(header).get(self.cookie)
+            if found is not None and _same(found, self._id):
                 return True
         return False
 
