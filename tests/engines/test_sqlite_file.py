@@ -21,7 +21,7 @@ from langgraph.store.base import GetOp, PutOp
 from crossthread import Memory, MemoryStore
 from crossthread.engines.sqlite.engine import SQLiteEngine
 from crossthread.engines.sqlite.limits import LIMITS
-from crossthread.engines.sqlite.ranking import Ranking
+from crossthread.engines.sqlite.ranking import MadeFor, Ranking
 from crossthread.errors import (
     ConfigurationError,
     CrossthreadError,
@@ -278,15 +278,16 @@ def test_filters_on_fields_with_an_index_read_no_other_items(tmp_path):
         assert store.count(("u",), filter={"kind": "k7"}) == 10
         assert [hit.key for hit in store.search((), filter={"user.plan": {"$gt": 497}})] == ["499", "498"]
         connection = store._engine._pool.borrow()
-        ranking = Ranking(connection, -1, store._engine._dialect, LIMITS, None)
-        where = parse_filter({"kind": "k7"})
-        plans = []
-        connection.set_trace_callback(plans.append)
-        assert len(ranking.matching_ids("u.", where)) == 10
-        connection.set_trace_callback(None)
-        details = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {plans[-1]}")]
-        assert "crossthread_filter_" in details[0]
-        store._engine._pool.give_back(connection)
+        try:
+            ranking = Ranking(connection, -1, store._engine._dialect, LIMITS, None, MadeFor(0, None))
+            plans = []
+            connection.set_trace_callback(plans.append)
+            assert len(ranking.matching_ids("u.", parse_filter({"kind": "k7"}))) == 10
+            connection.set_trace_callback(None)
+            details = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {plans[-1]}")]
+            assert "crossthread_filter_" in details[0]
+        finally:
+            store._engine._pool.give_back(connection)  # close() waits for it
 
 
 def test_words_not_yet_indexed_are_read_once_and_from_the_end_of_the_table(tmp_path):
