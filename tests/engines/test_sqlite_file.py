@@ -174,7 +174,7 @@ def test_another_model_is_refused_where_both_are_known(tmp_path):
     embed = HashEmbeddings(dims=8)
     with MemoryStore(path, index={"embed": embed, "model": "one"}) as store:
         store.put(ADA, "k", {"text": "likes pizza"})
-    with pytest.raises(IndexMismatchError, match="model 'one'.*asks for 'two'.*new store"):
+    with pytest.raises(IndexMismatchError, match="model 'one'.*asks for 'two'.*reembed"):
         MemoryStore(path, index={"embed": embed, "model": "two"})
     MemoryStore(path, index={"embed": embed.embed_documents}).close()
     with MemoryStore(path) as store:

@@ -107,7 +107,8 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while Playwright's sync side is open, an event loop counts as running in this thread.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     program = chromium()
     if program is None:
