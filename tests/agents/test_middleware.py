@@ -151,9 +151,6 @@ def test_a_message_as_long_as_a_book_is_asked_in_part(memory):
     asked = []
     embedder = memory.store._model.embedder
     embedder.embed, embed = lambda d, q: (asked.extend(q), embed(d, q))[1], embedder.embed
-        lambda d, q: (asked.extend(q), embed(d, q))[1],
-        memory.store._model.embedder.embed,
-    )
     say(agent_of(memory, calling("a"), memory.middleware(scope=SCOPE)), "tea " * 50_000, run("ada"))
     assert [len(query) <= 2_001 for query in asked] == [True]
 
