@@ -6,8 +6,10 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
@@ -20,9 +22,16 @@ from crossthread import (
     MemoryStore,
     StoreBusyError,
     StoreError,
+    acopy_store,
+    aimport_lines,
+    copy_store,
+    export_lines,
+    import_lines,
 )
+from crossthread.embedding.extract import text_hash
 from crossthread.engines.memory import MemoryEngine
 from crossthread.engines.sqlite.engine import SQLiteEngine
+from crossthread.moving import copying, exporting, importing
 from crossthread.testing import HashEmbeddings
 from servers import at_once, store_url
 
@@ -418,6 +427,158 @@ def test_what_is_erased_during_the_run_is_not_kept(place):
         done = store.reembed(new, model="new")
         assert done.texts == store.estimate_reembed().texts
         assert store.verify().ok
+
+
+class Meanwhile(Embeddings):
+    """A model during whose n-th call for documents something happens."""
+
+    def __init__(self, dims: int, happens: Callable[[], Any], at: int = 1) -> None:
+        self.hashes = HashEmbeddings(dims)
+        self.happens, self.at = happens, at
+
+    def embed_query(self, text: str) -> Any:
+        return self.hashes.embed_query(text)
+
+    def embed_documents(self, texts: list[str]) -> Any:
+        self.at -= 1
+        if not self.at:
+            self.happens()
+        return self.hashes.embed_documents(texts)
+
+
+def test_an_item_that_comes_in_with_the_same_time_and_another_text(place):
+    """As from an export that was edited by hand: what is staged is told apart by text, and not by time alone."""
+    with MemoryStore(place, index=old_index()) as store:
+        fill(store)
+        store.put(ADA, "edited", {"text": "green tea"})
+        edited = [line.replace('"green tea"', '"black coffee"') for line in export_lines(store)]
+        seen: list[bool] = []
+
+        def happens() -> None:
+            assert import_lines(store, edited, vectors=False).written == 1
+
+        def tell(done: int, total: int) -> None:
+            seen.append(store.verify().ok)
+
+        store.reembed(Meanwhile(24, happens), model="new", progress=tell)
+        assert all(seen)
+        assert store.verify().ok
+        (record,) = [record for record in store.records(ADA, limit=1000, vectors=True) if record.key == "edited"]
+        assert record.hashes == (text_hash("black coffee"),)
+        assert len(record.vectors) == 1
+        (hit,) = [
+            hit for hit in store.search(ADA, query="green tea", mode="semantic", limit=1000) if hit.key == "edited"
+        ]
+        assert hit.score < 0.99
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("way", ["import", "copy"])
+def test_what_is_moved_in_while_the_same_store_switches(place, way, is_async, monkeypatch):
+    """It is embedded with the model that the store has by then."""
+    monkeypatch.setattr(importing, "AT_ONCE", 10)
+    monkeypatch.setattr(copying, "AT_ONCE", 10)
+    with MemoryStore(index=old_index(embed=HashEmbeddings(8), model="third", dims=8)) as source:
+        fill(source)
+        switch = Meanwhile(16, lambda: store.reembed(HashEmbeddings(24), model="new"), at=2)
+        with MemoryStore(place, index=old_index(embed=switch, dims=None)) as store:
+            if way == "copy":
+                done = asyncio.run(acopy_store(source, store)) if is_async else copy_store(source, store)
+            else:
+                lines = export_lines(source)
+                done = asyncio.run(aimport_lines(store, lines)) if is_async else import_lines(store, lines)
+            assert (done.written, done.skipped) == (source.stats().items, 0)
+            assert store.verify().ok
+            assert store.search(ADA, query="only here", mode="semantic", limit=1)[0].key == "notes"
+
+
+def test_vectors_of_the_former_model_are_refused_after_the_switch(monkeypatch):
+    """Lines with such vectors: no others may get in. A copy has the texts, and embeds those."""
+    monkeypatch.setattr(importing, "AT_ONCE", 10)
+    monkeypatch.setattr(copying, "AT_ONCE", 10)
+
+    def tell(done: int, total: int | None) -> None:
+        if store.index_config["model"] == "old":
+            store.reembed(HashEmbeddings(24), model="new")
+
+    with MemoryStore(index=old_index()) as source:
+        fill(source)
+        with MemoryStore(index=old_index()) as store:
+            with pytest.raises(IndexMismatchError, match="vectors=False"):
+                import_lines(store, export_lines(source, vectors=True), progress=tell)
+            assert store.verify().ok
+        with MemoryStore(index=old_index()) as store:
+            assert copy_store(source, store, progress=tell).written == source.stats().items
+            assert store.verify().ok
+            assert {record.vectors.shape[1] for record in store.records(vectors=True) if record.hashes} == {24}
+
+
+class Reversed(HashEmbeddings):
+    """Another model of the same dimensions."""
+
+    def embed_query(self, text: str) -> Any:
+        return super().embed_query(text)[::-1]
+
+    def embed_documents(self, texts: list[str]) -> Any:
+        return [vector[::-1] for vector in super().embed_documents(texts)]
+
+
+def nameless(embed: Any) -> Any:
+    return {"embed": lambda texts: embed.embed_documents(texts), "dims": 16, "fields": ["text"]}
+
+
+def test_a_source_that_changes_its_model_mixes_nothing(place, is_mixed, monkeypatch):
+    """The rest of an export with vectors would be of another model; a copy goes on with the target's own model."""
+    monkeypatch.setattr(copying, "AT_ONCE", 10)
+    monkeypatch.setattr(exporting, "_AT_ONCE", 10)
+
+    def tell(done: int, total: int | None) -> None:
+        if done == 10:
+            source.reembed(nameless(Reversed(16)))
+
+    with MemoryStore(place, index=nameless(HashEmbeddings(16))) as source:
+        fill(source)
+        with MemoryStore(index=nameless(HashEmbeddings(16))) as target:
+            assert copy_store(source, target, progress=tell).written == source.stats().items
+            assert not is_mixed(target, HashEmbeddings(16))
+        assert not is_mixed(source, Reversed(16))
+        with MemoryStore() as target, pytest.raises(IndexMismatchError, match="Copy into a new store"):
+            copy_store(source, target, progress=tell)
+        with pytest.raises(IndexMismatchError, match="Export again"):
+            list(export_lines(source, vectors=True, progress=tell))
+        assert len(list(export_lines(source, progress=tell))) == 1 + source.stats().items
+
+
+def test_vectors_without_a_name_are_refused_after_the_switch(monkeypatch, is_mixed):
+    """As nobody can tell whether they are of the model that the store has by then."""
+    monkeypatch.setattr(importing, "AT_ONCE", 10)
+    with MemoryStore(index=nameless(HashEmbeddings(16))) as source:
+        fill(source)
+        lines = list(export_lines(source, vectors=True))
+
+    done: list[int] = []
+
+    def tell(*_: Any) -> None:
+        if not done:
+            done.append(1)
+            store.reembed(nameless(Reversed(16)))
+
+    with MemoryStore(index=nameless(HashEmbeddings(16))) as store:
+        with pytest.raises(IndexMismatchError, match="vectors=False"):
+            import_lines(store, lines, progress=tell)
+        assert not is_mixed(store, Reversed(16))
+
+
+@pytest.fixture
+def is_mixed():
+    def look(store: MemoryStore, model: HashEmbeddings) -> bool:
+        """Whether any item with one text has another vector than that of a model."""
+        found = [one for one in store.records(limit=1000, vectors=True) if len(one.hashes) == 1 and "text" in one.value]
+        assert found
+        expected = np.array(model.embed_documents([one.value["text"] for one in found]))
+        return not np.allclose([one.vectors[0] for one in found], expected, atol=1e-5)
+
+    return look
 
 
 def test_an_item_written_again_keeps_what_is_paid_for(place):

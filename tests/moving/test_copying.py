@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -295,3 +295,19 @@ def test_a_copy_that_lacks_items_says_so(source, is_async):
         store.put(("m",), str(n), {"n": n})
     with MemoryStore(Leaky()) as target, pytest.raises(IncompleteCopyError, match=r"has 10 items below \(\).* has 5"):
         copied(is_async, store, target)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("source", [InMemoryStore, MemoryStore])
+def test_what_is_over_in_the_target_is_not_missing(source, is_async):
+    """It was written later, and stays until a sweep: nothing was lost on the way, as trying again would suggest."""
+    clock = ManualClock()
+    store = source()
+    store.put(("m",), "k", {"n": 1})
+    clock.now_us = int((store.get(("m",), "k").updated_at + timedelta(minutes=1)).timestamp() * 1e6)
+    with MemoryStore(MemoryEngine(clock=clock)) as target:
+        target.put(("m",), "k", {"n": 2}, ttl=1)
+        clock.advance(minutes=2)
+        assert copied(is_async, store, target).kept == 1
+        target.sweep_ttl()
+        assert copied(is_async, store, target).written == 1

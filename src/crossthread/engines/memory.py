@@ -254,11 +254,11 @@ class _Run:
             case ReadTexts(after, limit, unstaged):
                 return self.engine._staging.page(self.indexed(), after, limit, unstaged=unstaged)
             case Records():
-                return Page(self.records(command), self.engine.language, *self.engine._kept_space[:2])
+                return Page(self.records(command), self.engine.language, *self.engine._kept_space)
             case RecordsAt(addresses, vectors):
                 at = [self.live(*address) for address in addresses]
                 stored = [None if record is None else record.stored(vectors=vectors) for record in at]
-                return Page(stored, self.engine.language, *self.engine._kept_space[:2])
+                return Page(stored, self.engine.language, *self.engine._kept_space)
             case Stats(prefix):
                 return self.stats(prefix)
             case _:
@@ -289,7 +289,7 @@ class _Run:
                     self.engine._staging = Staging(staging.last_run, number, model)
                 return self.engine._staging.progress(self.engine.space.generation, self.engine.space.model)
             case Stage():
-                return self.engine._staging.add(command, self.is_there)
+                return self.engine._staging.add(command, self.texts_at)
             case Hold(number, seconds):
                 return self.engine._staging.hold(number, seconds)
             case Switch(number):
@@ -312,10 +312,11 @@ class _Run:
                 row = record.row
                 yield Indexed(row.namespace, row.key, row.value, row.updated_at, record.hashes)
 
-    def is_there(self, place: tuple[str, str, int]) -> bool:
+    def texts_at(self, place: tuple[str, str, int]) -> tuple[bytes, ...]:
+        """Return the hashes of an item's texts; none where it was written anew or is gone."""
         namespace, key, updated_at = place
         record = self.engine._records.get(namespace, {}).get(key)
-        return record is not None and record.row.updated_at == updated_at
+        return record.hashes if record is not None and record.row.updated_at == updated_at else ()
 
     def switch(self, number: int) -> bool:
         """Replace all vectors by the staged ones, if none is missing."""

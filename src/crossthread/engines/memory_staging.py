@@ -44,14 +44,16 @@ class Staging:
         phase: Phase = "staging" if self.run else "none"
         return Progress(generation, serves, phase, self.run, self.model, self.dims, self.last_run)
 
-    def add(self, command: Stage, is_there: Callable[[Any], bool]) -> bool:
-        """Keep the vectors of texts of items that are still there."""
+    def add(self, command: Stage, texts_at: Callable[[Any], tuple[bytes, ...]]) -> bool:
+        """Keep the vectors of those texts that the items still have."""
         if not self.run or command.run != self.run:
             return False
         for item in command.items:
-            if is_there(item.place):
-                self.dims = int(item.vectors.shape[1])
-                self.vectors.update(zip(item.hashes, map(to_bytes, item.vectors), strict=True))
+            still = texts_at(item.place)
+            for hash_, vector in zip(item.hashes, item.vectors, strict=True):
+                if hash_ in still:
+                    self.dims = vector.size
+                    self.vectors[hash_] = to_bytes(vector)
         return True
 
     def hold(self, run: int, seconds: float) -> bool:

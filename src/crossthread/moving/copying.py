@@ -14,12 +14,12 @@ from crossthread import namespaces
 from crossthread._program import Program
 from crossthread._text import shown, unescape
 from crossthread.batch import Compute
-from crossthread.errors import IncompleteCopyError, InvalidArgumentError, UnsupportedError
+from crossthread.errors import IncompleteCopyError, IndexMismatchError, InvalidArgumentError, UnsupportedError
 from crossthread.moving.exporting import Progress
 from crossthread.moving.foreign import apages_of, pages_of
 from crossthread.moving.items import Existing, Moving, Space, from_item, from_stored
 from crossthread.moving.lines import reason
-from crossthread.moving.restoring import AT_ONCE, Outcome, Receiver, agrees, receiver_for, run_restore
+from crossthread.moving.restoring import AT_ONCE, Outcome, Receiver, agrees, receiver_for, restored_into
 from crossthread.operations.commands import Batch, Count, Page, Position, Records
 from crossthread.search.words import Language
 from crossthread.store import MemoryStore
@@ -100,7 +100,8 @@ def copy_store(
 
     Raises:
         IncompleteCopyError: The target has fewer items than the source in the end.
-        IndexMismatchError: The vectors are of another model, and the target has no embedder to make new ones.
+        IndexMismatchError: The vectors are of another model, or of one after another during the copy, and the target
+            has no embedder to make new ones.
         InvalidArgumentError: An argument, or with ``on_error="raise"`` an item, breaks a rule.
         EmbeddingError, StoreError: The embedder or an engine refused; what was copied so far is there.
     """
@@ -116,10 +117,10 @@ def copy_store(
                 copying.prepare(Space.of(read.page))
                 target._drive(copying.write(read.items))
             there = copying.ours._drive(copying.count())
-            if copying.is_complete(there, target._drive(copying.count())):
+            if copying.is_complete(there, target._drive(copying.count_there())):
                 return copying.result()
-        raise copying.incomplete(there, target._drive(copying.count()))
-    return copying.checked(target._drive(copying.count()))
+        raise copying.incomplete(there, target._drive(copying.count_there()))
+    return copying.checked(target._drive(copying.count_there()))
 
 
 async def acopy_store(
@@ -146,10 +147,10 @@ async def acopy_store(
                 await asyncio.to_thread(copying.prepare, Space.of(read.page))
                 await target._adrive(copying.write(read.items))
             there = await copying.ours._adrive(copying.count())
-            if copying.is_complete(there, await target._adrive(copying.count())):
+            if copying.is_complete(there, await target._adrive(copying.count_there())):
                 return copying.result()
-        raise copying.incomplete(there, await target._adrive(copying.count()))
-    return copying.checked(await target._adrive(copying.count()))
+        raise copying.incomplete(there, await target._adrive(copying.count_there()))
+    return copying.checked(await target._adrive(copying.count_there()))
 
 
 def _parts(items: list[Any]) -> Iterator[list[Any]]:
@@ -199,6 +200,8 @@ class _Copying:
         self._ttl = checked_ttl(ttl)
         self._progress = progress
         self._receiver: Receiver | None = None
+        self._space = Space(None, None, None)
+        self._generation = 0  # of the source's vectors
         self._after: Position | None = None
         self._total: int | None = None
         self._language: Language | None = None
@@ -210,24 +213,27 @@ class _Copying:
     def prepare(self, space: Space) -> None:
         """Prepare the target, once it is known what comes."""
         if self._receiver is None:
-            takes = self._vectors and space.dims is not None
-            index = self._target._index
-            if (
-                takes
-                and not agrees(self._target._engine.space, space)
-                and index is not None
-                and index.embed is not None
-            ):
-                takes = False  # it embeds the texts by itself
-            self._receiver = receiver_for(
-                self._target,
-                space,
-                vectors=takes,
-                replaces_newer=self._existing == "replace",
-                source="The memories of the source",
-                remedy="Open the target with its own embedder, which then makes new vectors of the texts, or copy with "
-                "vectors=False, which leaves them without.",
-            )
+            self._space = space
+            self._prepared()
+
+    def _prepared(self, *, strictly: bool = False) -> Receiver:
+        """Prepare the target for what the space says."""
+        space = self._space
+        takes = self._vectors and space.dims is not None
+        index = self._target._index
+        if takes and index is not None and index.embed is not None:  # or it embeds the texts by itself
+            takes = agrees(self._target._engine.space, space, strictly=strictly)
+        self._receiver = receiver_for(
+            self._target,
+            space,
+            vectors=takes,
+            replaces_newer=self._existing == "replace",
+            source="The memories of the source",
+            remedy="Open the target with its own embedder, which then makes new vectors of the texts, or copy with "
+            "vectors=False, which leaves them without.",
+            strictly=strictly,
+        )
+        return self._receiver
 
     def read(self) -> Program[_Read | None]:
         """Return the next items of a store of ours; None where there are no more for now."""
@@ -241,6 +247,7 @@ class _Copying:
             return None
         if page.language is not None and self._language is None:
             self._language = Language(page.language)
+        self._follow(page)
         found = [one for one in page.items if one is not None]
         self._after = found[-1].position
         fields = () if self.ours._index is None else self.ours._index.fields
@@ -249,6 +256,23 @@ class _Copying:
             part = found[start : start + _AT_A_TIME]
             items += yield Compute(partial(_from_stored, part, fields, self._language))
         return _Read(page, items)
+
+    def _follow(self, page: Page) -> None:
+        """Take note of the vectors that the source has: after a change of its model the target may embed by itself.
+
+        Raises:
+            IndexMismatchError: It cannot.
+        """
+        if self._receiver is None:
+            self._generation = page.generation
+        elif self._vectors and page.generation != self._generation:
+            if self._receiver.takes_vectors and not self._receiver.has_embedder:
+                raise IndexMismatchError(
+                    "All vectors of the source were replaced by those of another model during the copy, and the target "
+                    "has no embedder to make its own. Copy into a new store, or with vectors=False."
+                )
+            self._vectors = False
+            self._receiver = None
 
     def write_items(self, found: Sequence[Any]) -> Program[None]:
         """Write items of somebody else's store."""
@@ -266,7 +290,9 @@ class _Copying:
         if not items:
             return
         try:
-            outcomes = yield from run_restore(items, self._receiver, self._target._with_dims(self._receiver.model))
+            outcomes = yield from restored_into(
+                self._target, items, self._receiver, partial(self._prepared, strictly=True)
+            )
         except (InvalidArgumentError, InvalidNamespaceError) as error:
             # A rule of the target's engine, such as how long a namespace may be: found out which of them breaks it.
             if len(items) > 1:
@@ -288,6 +314,11 @@ class _Copying:
     def count(self) -> Program[int]:
         """Count what lives below the prefix: what is over may be swept at any time."""
         (number,) = yield Batch((Count(self._prefix, None),))
+        return cast(int, number)
+
+    def count_there(self) -> Program[int]:
+        """Count what the target has, with what is over and not swept: such an item may stay in an older one's place."""
+        (number,) = yield Batch((Count(self._prefix, None),), omit_expired=False)
         return cast(int, number)
 
     def is_complete(self, wanted: int, there: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from crossthread import namespaces
 from crossthread._program import Program
 from crossthread.batch import Compute
+from crossthread.errors import IndexMismatchError
 from crossthread.moving.items import Space, from_stored
 from crossthread.moving.lines import header_line, item_line
 from crossthread.operations.commands import Batch, Count, Page, Position, Records, Stored
@@ -42,6 +43,7 @@ def export_lines(
     Raises:
         InvalidNamespaceError: The prefix breaks a rule.
         UnsupportedError: The engine, of another package, cannot tell all of its items.
+        IndexMismatchError: With ``vectors``: they were replaced meanwhile by those of another model.
         StoreError: The engine refused.
 
     Examples:
@@ -86,6 +88,7 @@ class _Exporter:
         self._progress = progress
         self._after: Position | None = None
         self._has_begun = False
+        self._generation = 0
         self._done = 0
         self._items = 0
         self._language: Language | None = None
@@ -101,6 +104,7 @@ class _Exporter:
         page = cast(Page, page)
         if not self._has_begun:
             self._has_begun = True
+            self._generation = page.generation
             prefix = namespaces.from_text(self._prefix)
             lines.append(header_line(Space.of(page), prefix, self._now(), self._items, vectors=self._vectors))
         if page.language is not None and self._language is None:
@@ -108,6 +112,11 @@ class _Exporter:
             is_own = own is not None and own.language.name == page.language
             self._language = own.language if own is not None and is_own else Language(page.language)
         found = [one for one in page.items if one is not None]
+        if self._vectors and page.generation != self._generation and any(one.hashes for one in found):
+            raise IndexMismatchError(
+                "All vectors were replaced by those of another model during the export, whose lines would be of both. "
+                "Export again, or without vectors."
+            )
         for start in range(0, len(found), _AT_A_TIME):
             lines += yield Compute(partial(self._some, found[start : start + _AT_A_TIME]))
         if found:

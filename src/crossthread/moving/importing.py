@@ -16,7 +16,7 @@ from crossthread.errors import ImportLineError, InvalidArgumentError
 from crossthread.moving.exporting import Progress
 from crossthread.moving.items import Existing, Moving
 from crossthread.moving.lines import Header, read_header, read_item, reason
-from crossthread.moving.restoring import AT_ONCE, Outcome, Receiver, receiver_for, run_restore
+from crossthread.moving.restoring import AT_ONCE, Outcome, Receiver, receiver_for, restored_into
 from crossthread.store import MemoryStore
 
 _CHARACTERS_AT_ONCE = 4_000_000
@@ -189,14 +189,21 @@ class _Importing:
             _, line = batch.pop(0)
             self._header = read_header(line)
         if self._receiver is None:
-            self._receiver = receiver_for(
-                self._store,
-                self._header.space,
-                vectors=self._vectors and self._header.has_vectors,
-                replaces_newer=self._existing == "replace",
-                source="The lines",
-                remedy="Import with vectors=False to embed the texts with the store's own model.",
-            )
+            self._prepared()
+
+    def _prepared(self, *, strictly: bool = False) -> Receiver:
+        """Prepare the store for the lines."""
+        assert self._header is not None
+        self._receiver = receiver_for(
+            self._store,
+            self._header.space,
+            vectors=self._vectors and self._header.has_vectors,
+            replaces_newer=self._existing == "replace",
+            source="The lines",
+            remedy="Import with vectors=False to embed the texts with the store's own model.",
+            strictly=strictly,
+        )
+        return self._receiver
 
     def run(self, batch: list[_Numbered]) -> Program[None]:
         """Write the items of some lines."""
@@ -229,8 +236,9 @@ class _Importing:
         if not good:
             return
         try:
-            outcomes = yield from run_restore(
-                [item for _, item in good], self._receiver, self._store._with_dims(self._receiver.model)
+            items = [item for _, item in good]
+            outcomes = yield from restored_into(
+                self._store, items, self._receiver, partial(self._prepared, strictly=True)
             )
         except (InvalidArgumentError, InvalidNamespaceError) as error:
             # An engine's own rule, such as how long a namespace may be: found out which of them breaks it.

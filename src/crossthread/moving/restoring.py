@@ -5,7 +5,7 @@ A program, written once for sync and async callers. It knows stores, but reads n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
@@ -55,7 +55,14 @@ class Receiver(NamedTuple):
 
 
 def receiver_for(
-    store: MemoryStore, space: Space, *, vectors: bool, replaces_newer: bool, source: str, remedy: str
+    store: MemoryStore,
+    space: Space,
+    *,
+    vectors: bool,
+    replaces_newer: bool,
+    source: str,
+    remedy: str,
+    strictly: bool = False,
 ) -> Receiver:
     """Prepare a store for items of another one, and say how it takes them.
 
@@ -69,6 +76,7 @@ def receiver_for(
         replaces_newer: Whether they replace what was written later.
         source: What they come from, for messages.
         remedy: What to do where the models are not the same, for messages.
+        strictly: Whether models without names may not be the same.
 
     Raises:
         IndexMismatchError: The vectors are of another model than the store's.
@@ -81,7 +89,7 @@ def receiver_for(
             "copied into it; see Engine.keeps_records."
         )
     has_embedder = index is not None and index.embed is not None
-    if vectors and not agrees(engine.space, space):
+    if vectors and not agrees(engine.space, space, strictly=strictly):
         raise IndexMismatchError(
             f"{source} have vectors of {_named(space.model, space.dims)}, and those of {store.place} are of "
             f"{_named(engine.space.model, engine.space.dims)}. {remedy}"
@@ -106,8 +114,13 @@ def receiver_for(
     )
 
 
-def agrees(own: VectorSpace, space: Space) -> bool:
-    """Whether vectors may be of one model: neither name nor dimensions differ, as far as both are known."""
+def agrees(own: VectorSpace, space: Space, *, strictly: bool = False) -> bool:
+    """Whether vectors may be of one model: neither name nor dimensions differ, as far as both are known.
+
+    Strictly, the names have to be known.
+    """
+    if strictly and (own.model is None or space.model is None):
+        return False
     pairs = ((own.model, space.model), (own.dims, space.dims))
     return not any(mine is not None and theirs is not None and mine != theirs for mine, theirs in pairs)
 
@@ -120,6 +133,36 @@ def _named(model: str | None, dims: int | None) -> str:
 def _read_space() -> Program[Page]:
     (page,) = yield Batch((RecordsAt(()),))
     return cast(Page, page)
+
+
+def restored_into(
+    store: MemoryStore, items: Sequence[Moving], receiver: Receiver, anew: Callable[[], Receiver]
+) -> Program[list[Outcome]]:
+    """Write items into a store that may change its model meanwhile: then they are written with the new one.
+
+    Args:
+        store: The store.
+        items: A few hundred items.
+        receiver: How the store takes them.
+        anew: Prepares the store again, and returns how it takes them by then. It may take vectors only if they are
+            known to be of the model that the store has now.
+
+    Returns:
+        What became of each.
+    """
+    while True:
+        try:
+            return (yield from run_restore(items, receiver, store._with_dims(receiver.model)))
+        except IndexMismatchError:
+            if not (yield Compute(partial(_has_switched, store, receiver.model))):
+                raise
+            receiver = yield Compute(anew)
+
+
+def _has_switched(store: MemoryStore, model: Model) -> bool:
+    """Whether this very object has another model by now; waits until it has taken on one that it switches to."""
+    with store._switching:
+        return store._model is not model
 
 
 def run_restore(items: Sequence[Moving], receiver: Receiver, model: Model) -> Program[list[Outcome]]:

@@ -136,13 +136,14 @@ class Page(NamedTuple):
     """Whole items, and what holds for all of the store.
 
     ``language`` is that of all words, None before the first index; ``model`` and ``dims`` are those of all vectors,
-    None before the first of them.
+    None before the first of them; ``generation`` tells how often all of them were replaced.
     """
 
     items: list[Stored | None]
     language: str | None
     model: str | None
     dims: int | None
+    generation: int = 0
 
 
 class Records(NamedTuple):

@@ -78,9 +78,9 @@ class RecordReader:
             vectors = fetch(self.connection, statements.count_vectors(covered), parameters, planned=True)[0][0]
         return Measured(measured, expired, vectors, model, dims, language)
 
-    def _state(self) -> tuple[str | None, str | None, int | None]:
-        _, _, language, model, dims, _ = fetch(self.connection, self.statements.state)[0]
-        return language, model, dims
+    def _state(self) -> tuple[str | None, str | None, int | None, int]:
+        _, _, language, model, dims, generation = fetch(self.connection, self.statements.state)[0]
+        return language, model, dims, generation
 
     def _stored(self, found: list[Any], *, vectors: bool) -> list[Stored]:
         """Return whole items from rows of theirs."""

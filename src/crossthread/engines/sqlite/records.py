@@ -54,9 +54,9 @@ def stats(connection: sqlite3.Connection, command: Stats, horizon: int, now: int
     return Measured(measured, expired, vectors, state.model, state.dims, state.language)
 
 
-def _state(connection: sqlite3.Connection) -> tuple[str | None, str | None, int | None]:
+def _state(connection: sqlite3.Connection) -> tuple[str | None, str | None, int | None, int]:
     state = read_state(connection)
-    return state.language, state.model, state.dims
+    return state.language, state.model, state.dims, state.generation
 
 
 def _scope(connection: sqlite3.Connection, prefix: str) -> tuple[str, tuple[Any, ...], bool]:

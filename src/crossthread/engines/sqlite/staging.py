@@ -119,7 +119,8 @@ class Staging:
             if own_texts is not None:
                 found = _by_hash(own_texts, own_vectors) | found
             hashes, vectors = _in_order(texts, found)
-        self._connection.execute(queries.PUT_STAGED, (item.place, hashes, vectors))
+        if hashes:  # none where an item with other texts came in with the same time
+            self._connection.execute(queries.PUT_STAGED, (item.place, hashes, vectors))
 
     def restored(self, times: Iterable[int]) -> None:
         """Take note of items that came in with times of their own, which may be such as were looked at already."""

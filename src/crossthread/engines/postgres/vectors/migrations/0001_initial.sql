@@ -69,7 +69,12 @@ BEGIN
         WHERE i.namespace = p_namespaces[n] AND i.subspace = p_subspaces[n] AND i.key = p_keys[n]
           AND i.updated_at = p_stamps[n]
         FOR SHARE;
-        IF FOUND THEN
+        -- An import may have brought another item with the same time: only texts that the item has are staged.
+        IF FOUND AND EXISTS (
+            SELECT FROM {schema}.vectors AS old
+            WHERE old.namespace = p_namespaces[n] AND old.subspace = p_subspaces[n] AND old.key = p_keys[n]
+              AND old.hash = p_hashes[n] AND old.generation = p_generation - 1
+        ) THEN
             INSERT INTO {schema}.vectors AS v (namespace, subspace, key, hash, updated_at, embedding, generation)
             VALUES (p_namespaces[n], p_subspaces[n], p_keys[n], p_hashes[n], p_stamps[n], p_embeddings[n], p_generation)
             ON CONFLICT (namespace, subspace, key, hash, generation) DO UPDATE SET updated_at = EXCLUDED.updated_at;
