@@ -207,7 +207,7 @@ def _write(store: MemoryStore, record: Record, value: dict[str, Any]) -> None:
 
 
 def forget(request: Request) -> Response:
-    """Ask whether a namespace is to be forgotten; or forget it, if it still holds as much as was shown."""
+    """Ask whether a namespace is to be forgotten; or forget it, if it still holds what was shown."""
     asked = _asked(request)
     looked_at, namespace = inspected(request), asked_namespace(asked)
     if not namespace:
@@ -219,13 +219,13 @@ def forget(request: Request) -> Response:
     if node is None:
         return missing(request, f"There are no memories in {shown.dotted(namespace)}.", namespace)
     total = looked_at.store.count(namespace)
-    if request.method == "POST" and asked.get("seen") == str(total):
+    newest = looked_at.store.search(namespace, limit=1, refresh_ttl=False)
+    seen = " ".join([str(total), *(item.updated_at.isoformat() for item in newest)])
+    if request.method == "POST" and asked.get("seen") == seen:
         number = looked_at.store.forget(namespace)
         looked_at.changed()
         return after("/items", "forgotten", number, ns=namespace[:-1])
-    changed = (
-        "The number of memories has changed meanwhile; these are those of now." if request.method == "POST" else None
-    )
+    changed = "The memories have changed meanwhile; these are those of now." if request.method == "POST" else None
     held = node.holding()
     what = shown.counted(total, "memory", "memories")
     where = f" in {shown.counted(node.namespaces, 'namespace')}" if node.namespaces > 1 else ""
@@ -245,7 +245,7 @@ def forget(request: Request) -> Response:
         further=further,
         note="They cannot be brought back.",
         action=link("/forget", ns=namespace),
-        hidden={"seen": str(total)},
+        hidden={"seen": seen},
         button=f"Forget {what}",
         back=link("/items", ns=namespace),
         key="",
