@@ -19,6 +19,8 @@ from crossthread import (
     UnsupportedError,
     acopy_store,
     copy_store,
+    export_lines,
+    import_lines,
 )
 from crossthread.engines.memory import MemoryEngine
 from crossthread.moving import foreign
@@ -311,3 +313,18 @@ def test_what_is_over_in_the_target_is_not_missing(source, is_async):
         assert copied(is_async, store, target).kept == 1
         target.sweep_ttl()
         assert copied(is_async, store, target).written == 1
+
+
+def test_an_item_with_another_text_takes_the_time_of_one_that_another_object_has_just_put(tmp_path):
+    """Whoever put it knows its vector by its time; the text that stands there now has another one."""
+    index = {"embed": HashEmbeddings(16), "fields": ["text"]}
+    path = tmp_path / "agent.db"
+    with MemoryStore(path, index=index) as store, MemoryStore(path, index=index) as other:
+        store.put(("m",), "k", {"text": "green tea"})
+        import_lines(other, [line.replace("green tea", "black coffee") for line in export_lines(other)])
+        store.put(("m",), "new", {"text": "green tea"})
+        store.batch([PutOp(("m",), str(n), {"text": f"green tea {n or ''}".strip()}) for n in range(30)])
+        hits = {hit.key: hit.score for hit in other.search(("m",), query="green tea", limit=100)}
+        assert hits["new"] == hits["0"] == pytest.approx(1, abs=1e-5)
+        assert hits["k"] < 0.99
+        assert store.verify().ok

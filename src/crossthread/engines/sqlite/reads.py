@@ -166,7 +166,8 @@ class Reader:
         assert self.recent is not None
         for time in self.recent.times_of(self.connection, hash_, latest):
             found: tuple[Any, Any] | None = self.connection.execute(queries.TEXTS_OF, (time,)).fetchone()
-            if found is not None:
+            # An import of another process may have brought another item with this very time.
+            if found is not None and hash_ in indexes.split(found[0]):
                 return found
         return None, None
 
