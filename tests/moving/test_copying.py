@@ -23,6 +23,7 @@ from crossthread import (
     import_lines,
 )
 from crossthread.engines.memory import MemoryEngine
+from crossthread.engines.sqlite import ranking
 from crossthread.moving import foreign
 from crossthread.testing import HashEmbeddings, ManualClock
 from servers import own_database, store_url
@@ -328,3 +329,25 @@ def test_an_item_with_another_text_takes_the_time_of_one_that_another_object_has
         assert hits["new"] == hits["0"] == pytest.approx(1, abs=1e-5)
         assert hits["k"] < 0.99
         assert store.verify().ok
+
+
+def test_a_time_that_another_item_takes_in_the_middle_of_a_search(tmp_path, monkeypatch):
+    """A search whose vectors are in memory reads the rows of its hits by their times: these must be of one state."""
+    index = {"embed": HashEmbeddings(16), "fields": ["text"]}
+    path = tmp_path / "agent.db"
+    with MemoryStore(path, index=index) as store, MemoryStore(path, index=index) as other:
+        store.put(("ada",), "tea", {"text": "green tea"})
+        store.put(("ada",), "train", {"text": "old trains"})
+        lines = [line.replace('"ada"', '"bob"') for line in export_lines(store, ("ada",))]
+        assert store.search(("ada",), query="green tea", limit=1)[0].key == "tea"
+        best = ranking.scan.best
+
+        def in_the_middle(*args: Any, **kwargs: Any) -> Any:
+            monkeypatch.setattr(ranking.scan, "best", best)
+            hits = best(*args, **kwargs)
+            other.delete(("ada",), "train")
+            assert import_lines(other, lines).written == 2
+            return hits
+
+        monkeypatch.setattr(ranking.scan, "best", in_the_middle)
+        assert [hit.namespace for hit in store.search(("ada",), query="old trains", limit=1)] == [("ada",)]
