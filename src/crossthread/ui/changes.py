@@ -21,7 +21,7 @@ from crossthread.records import Record
 from crossthread.store import MemoryStore
 from crossthread.ui import shown
 from crossthread.ui.pages import after, asked_key, asked_namespace, framed, inspected, link, missing
-from crossthread.values import MAX_DEPTH, encode
+from crossthread.values import MAX_DEPTH, encode, once
 
 _NAMED = 12
 _LARGEST = 1_000_000
@@ -148,7 +148,7 @@ def read_value(written: str) -> dict[str, Any]:
         InvalidValueError: It is not a JSON object, or names a field twice, of which one would be lost.
     """
     try:
-        value = json.loads(written, object_pairs_hook=_once, parse_constant=_no_number)
+        value = json.loads(written, object_pairs_hook=once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise InvalidValueError(f"Line {error.lineno}, column {error.colno}: {error.msg}.") from error
     except RecursionError as error:
@@ -157,15 +157,6 @@ def read_value(written: str) -> dict[str, Any]:
         raise InvalidValueError('A value is a JSON object, such as {"text": "likes tea"}.')
     encode(value)
     return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidValueError(f"The field {twice!r} stands there twice; only one of the two could be kept.")
-    return found
 
 
 def _no_number(name: str) -> Any:
