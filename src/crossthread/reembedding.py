@@ -188,6 +188,7 @@ class _Run:
         at = yield from _ask(ReadProgress())
         if (at.generation, at.last_run) != (self.begun.generation + 1, self.begun.run):
             raise self.overtaken()
+        yield SwitchOver(0)  # where somebody else has ended this run, this store has yet to take the model on
         self.total = max(self.total, self.done)
         self.tell(self.total - self.done)
 

@@ -30,6 +30,20 @@ class _Invalid(Exception):  # noqa: N818 - never leaves this module
         self.path = ""
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a JSON object that a person wrote: an ``object_pairs_hook``.
+
+    Raises:
+        InvalidValueError: It names a field twice, of which one would be lost.
+    """
+    found: dict[str, Any] = {}
+    for name, child in pairs:
+        if name in found:
+            raise InvalidValueError(f"The field {name!r} stands there twice; only one of the two could be kept.")
+        found[name] = child
+    return found
+
+
 def encode(value: Any) -> str:
     """Return the JSON text of a value.
 

@@ -62,6 +62,7 @@ def test_put_reads_a_pipe_and_get_fills_one(ct):
         ('{"n": 123456789012345678901234567890}', "64"),
         ('{"n": NaN}', "n"),
         ("[" * 100_000, "nest"),
+        ('{"a": {"b": 1, "b": 2}}', "'b' stands there twice"),
     ],
 )
 def test_what_is_no_value_is_refused(value, reason, ct):
@@ -167,6 +168,7 @@ def test_an_item_that_would_lose_its_vector_is_refused(ct, with_vectors):
     for word in ("acme:small", "--embed acme:small", "--no-index"):
         assert word in told
     assert value_at(with_vectors, "two", ("a",)) is None
+    assert "--no-index" not in ct("edit", with_vectors, "a", "one", code=2)  # which has no such option
 
 
 def test_the_model_may_be_a_function_of_ones_own(ct, ctj, with_vectors, own_embedder):
@@ -322,7 +324,10 @@ def test_edit_refuses_to_lose_what_somebody_else_wrote(meanwhile, ct, editor):
     assert value_at("agent.db", "note", ("a",)) in ({"n": 2}, None)
 
 
-@pytest.mark.parametrize(("text", "reason"), [('{"n": ', "not JSON"), ("[1]", "list"), ("", "not JSON")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [('{"n": ', "not JSON"), ("[1]", "list"), ("", "not JSON"), ('{"a": {"b": 1, "b": 2}}', "'b' stands there twice")],
+)
 def test_edit_keeps_a_text_that_is_no_value(text, reason, ct, editor):
     ct("put", "agent.db", "a", "note", '{"n": 1}')
     editor(f"text = {text!r}")

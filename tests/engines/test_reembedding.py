@@ -581,6 +581,20 @@ def is_mixed():
     return look
 
 
+def test_a_run_that_another_object_ends_changes_this_store_too(place, call):
+    """Two that change to the same model share one run; whoever switches, both have the new model afterwards."""
+    if place == ":memory:":
+        pytest.skip("one object has it alone")
+    with MemoryStore(place, index=old_index()) as store, MemoryStore(place, index=old_index()) as other:
+        fill(store)
+        ends = Meanwhile(24, lambda: other.reembed(HashEmbeddings(24), model="new"))
+        assert call(store, "reembed", ends, model="new").model == "new"
+        for one in (store, other):
+            assert one.search(ADA, query="only here", mode="semantic", limit=1)[0].key == "notes"
+            one.put(ADA, "afterwards", {"text": "sunflowers"})
+        assert store.verify().ok
+
+
 def test_an_item_written_again_keeps_what_is_paid_for(place):
     new = Counting()
     with MemoryStore(place, index=old_index()) as store:

@@ -19,8 +19,11 @@ from crossthread import (
     UnsupportedError,
     acopy_store,
     copy_store,
+    export_lines,
+    import_lines,
 )
 from crossthread.engines.memory import MemoryEngine
+from crossthread.engines.sqlite import ranking
 from crossthread.moving import foreign
 from crossthread.testing import HashEmbeddings, ManualClock
 from servers import own_database, store_url
@@ -311,3 +314,40 @@ def test_what_is_over_in_the_target_is_not_missing(source, is_async):
         assert copied(is_async, store, target).kept == 1
         target.sweep_ttl()
         assert copied(is_async, store, target).written == 1
+
+
+def test_an_item_with_another_text_takes_the_time_of_one_that_another_object_has_just_put(tmp_path):
+    """Whoever put it knows its vector by its time; the text that stands there now has another one."""
+    index = {"embed": HashEmbeddings(16), "fields": ["text"]}
+    path = tmp_path / "agent.db"
+    with MemoryStore(path, index=index) as store, MemoryStore(path, index=index) as other:
+        store.put(("m",), "k", {"text": "green tea"})
+        import_lines(other, [line.replace("green tea", "black coffee") for line in export_lines(other)])
+        store.put(("m",), "new", {"text": "green tea"})
+        store.batch([PutOp(("m",), str(n), {"text": f"green tea {n or ''}".strip()}) for n in range(30)])
+        hits = {hit.key: hit.score for hit in other.search(("m",), query="green tea", limit=100)}
+        assert hits["new"] == hits["0"] == pytest.approx(1, abs=1e-5)
+        assert hits["k"] < 0.99
+        assert store.verify().ok
+
+
+def test_a_time_that_another_item_takes_in_the_middle_of_a_search(tmp_path, monkeypatch):
+    """A search whose vectors are in memory reads the rows of its hits by their times: these must be of one state."""
+    index = {"embed": HashEmbeddings(16), "fields": ["text"]}
+    path = tmp_path / "agent.db"
+    with MemoryStore(path, index=index) as store, MemoryStore(path, index=index) as other:
+        store.put(("ada",), "tea", {"text": "green tea"})
+        store.put(("ada",), "train", {"text": "old trains"})
+        lines = [line.replace('"ada"', '"bob"') for line in export_lines(store, ("ada",))]
+        assert store.search(("ada",), query="green tea", limit=1)[0].key == "tea"
+        best = ranking.scan.best
+
+        def in_the_middle(*args: Any, **kwargs: Any) -> Any:
+            monkeypatch.setattr(ranking.scan, "best", best)
+            hits = best(*args, **kwargs)
+            other.delete(("ada",), "train")
+            assert import_lines(other, lines).written == 2
+            return hits
+
+        monkeypatch.setattr(ranking.scan, "best", in_the_middle)
+        assert [hit.namespace for hit in store.search(("ada",), query="old trains", limit=1)] == [("ada",)]

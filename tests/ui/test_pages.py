@@ -447,6 +447,20 @@ def test_forgetting_asks_and_names_how_many(store, visitor):
     assert [item.namespace for item in store.search(())] == [("memories", "adam")]
 
 
+def test_forgetting_what_was_written_meanwhile_asks_again(store, visitor):
+    store.put(ADA, "k", {"text": "likes pizza"})
+    client = visitor(store)
+    page = client.get("/forget?ns=memories.ada").text
+    store.delete(ADA, "k")
+    store.put(ADA, "other", {"text": "as many as before, and never shown"})
+    answer = client.post_form("/forget", page)
+    assert answer.status_code == 409
+    assert "changed meanwhile" in answer.text
+    assert store.count() == 1
+    assert client.post_form("/forget", answer.text).status_code == 303
+    assert store.count() == 0
+
+
 def test_the_whole_store_cannot_be_forgotten_here(store, visitor):
     store.put(ADA, "k", {"text": "x"})
     client = visitor(store)

@@ -1,13 +1,20 @@
 """Who may use the inspector: the token, the host, other sites, writes, the policy of its pages."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from html.parser import HTMLParser
 from importlib.resources import files
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
 from crossthread import ConfigurationError, MemoryStore, StoreUnavailableError
+from crossthread.testing import HashEmbeddings
 from crossthread.ui import serve
+from crossthread.ui.inspected import Inspected
 from crossthread.ui.security import POLICY
 from crossthread.ui.server import serving
 
@@ -101,14 +108,14 @@ def test_localhost_is_a_name_of_this_machine(food, visitor):
 WRITES = {
     "/edit": {"ns": "memories.ada", "key": "food", "value": '{"text": "likes tea"}'},
     "/delete": {"ns": "memories.ada", "key": "food"},
-    "/forget": {"ns": "memories", "seen": "1"},
+    "/forget": {"ns": "memories"},
 }
 
 
 def written(store, path):
     """The fields of a request that writes, as its page has them."""
-    seen = {"seen": store.get(ADA, "food").updated_at.isoformat()}
-    return {**seen, **WRITES[path]}
+    seen = store.get(ADA, "food").updated_at.isoformat()
+    return {"seen": f"1 {seen}" if path == "/forget" else seen, **WRITES[path]}
 
 
 @pytest.mark.parametrize("path", WRITES)
@@ -276,3 +283,42 @@ def test_it_is_served_with_a_token_in_the_address(food):
         assert http.get(address).status_code == 200
         assert "likes pizza" in http.get(f"{origin}/items").text
         assert "server" not in http.get(f"{origin}/items").headers
+
+
+class Waiting(HashEmbeddings):
+    """A model that answers when it is told to, as one over a network may."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def embed_query(self, text):
+        self.asked.set()
+        assert self.may_answer.wait(25)
+        return super().embed_query(text)
+
+
+def test_a_search_under_way_at_the_end_gets_an_answer_and_leaves_no_traceback(caplog):
+    model = Waiting()
+    with MemoryStore(index={"embed": model}) as store:
+        store.put(ADA, "food", {"text": "likes pizza"})
+        with ExitStack() as serves, ThreadPoolExecutor() as threads:
+            address = serves.enter_context(serving(Inspected(store)))
+            with urlopen(address) as entered:
+                cookie = entered.headers["Set-Cookie"].partition(";")[0]
+            origin = address.partition("/enter")[0]
+
+            def searched():
+                try:
+                    urlopen(Request(f"{origin}/items?q=pizza", headers={"Cookie": cookie}))
+                except HTTPError as error:
+                    with error:
+                        return error.status, error.read().decode()
+                finally:
+                    model.may_answer.set()
+
+            answer = threads.submit(searched)
+            assert model.asked.wait(25)
+            serves.close()
+            assert answer.result() == (503, "The inspector has ended.\n")
+    assert [record for record in caplog.records if record.exc_info] == []

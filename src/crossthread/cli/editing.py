@@ -120,7 +120,7 @@ def _read(text: str) -> tuple[str | None, dict[str, Any]]:
     from crossthread.errors import InvalidValueError
 
     try:
-        value: dict[str, Any] = json.loads(text)
+        value: dict[str, Any] = json.loads(text, object_pairs_hook=values.once)
         values.encode(value)
     except InvalidValueError as error:
         return str(error).rstrip("."), {}

@@ -106,7 +106,7 @@ def open_for_writing(url: str, wanted: Indexing, *, create: bool, indexed: bool 
         return store
     store = MemoryStore(engine)
     try:
-        index = _index_for_writing(recorded(store), wanted, store.place) if indexed else None
+        index = _index_for_writing(recorded(store), wanted, store.place, way_out=create) if indexed else None
     except BaseException:
         store.close()
         raise
@@ -191,7 +191,9 @@ def finding(
     return None
 
 
-def _index_for_writing(known: Recorded, wanted: Indexing, place: str) -> dict[str, Any] | None:
+def _index_for_writing(
+    known: Recorded, wanted: Indexing, place: str, *, way_out: bool = False
+) -> dict[str, Any] | None:
     index = wanted.settings()
     if not known.is_indexed and not index:
         return None
@@ -199,7 +201,7 @@ def _index_for_writing(known: Recorded, wanted: Indexing, place: str) -> dict[st
         if known.model not in LOCAL_MODELS:
             raise CommandError(
                 f"{_about(known, place)}, and without it this item would not be found by its meaning",
-                hint=f"{_which(known)}; --no-index writes it nevertheless",
+                hint=f"{_which(known)}{'; --no-index writes it nevertheless' if way_out else ''}",
                 code=WRONG,
             )
         index |= {"embed": LOCAL, "model": known.model}

@@ -136,11 +136,16 @@ def read_json(text: str, what: str) -> Any:
 
     Raises:
         CommandError: It is not JSON; the message says where, and how a shell is told.
+        InvalidValueError: It names a field twice.
     """
+    from crossthread import values
     from crossthread.cli.running import CommandError
+    from crossthread.errors import InvalidValueError
 
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=values.once)
+    except InvalidValueError:
+        raise
     except ValueError as error:
         raise CommandError(
             f"{what} is not JSON: {error}", hint='in a shell, write \'{"text": "likes pizza"}\''

@@ -21,7 +21,7 @@ from crossthread.records import Record
 from crossthread.store import MemoryStore
 from crossthread.ui import shown
 from crossthread.ui.pages import after, asked_key, asked_namespace, framed, inspected, link, missing
-from crossthread.values import MAX_DEPTH, encode
+from crossthread.values import MAX_DEPTH, encode, once
 
 _NAMED = 12
 _LARGEST = 1_000_000
@@ -148,7 +148,7 @@ def read_value(written: str) -> dict[str, Any]:
         InvalidValueError: It is not a JSON object, or names a field twice, of which one would be lost.
     """
     try:
-        value = json.loads(written, object_pairs_hook=_once, parse_constant=_no_number)
+        value = json.loads(written, object_pairs_hook=once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise InvalidValueError(f"Line {error.lineno}, column {error.colno}: {error.msg}.") from error
     except RecursionError as error:
@@ -157,15 +157,6 @@ def read_value(written: str) -> dict[str, Any]:
         raise InvalidValueError('A value is a JSON object, such as {"text": "likes tea"}.')
     encode(value)
     return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidValueError(f"The field {twice!r} stands there twice; only one of the two could be kept.")
-    return found
 
 
 def _no_number(name: str) -> Any:
@@ -216,7 +207,7 @@ def _write(store: MemoryStore, record: Record, value: dict[str, Any]) -> None:
 
 
 def forget(request: Request) -> Response:
-    """Ask whether a namespace is to be forgotten; or forget it, if it still holds as much as was shown."""
+    """Ask whether a namespace is to be forgotten; or forget it, if it still holds what was shown."""
     asked = _asked(request)
     looked_at, namespace = inspected(request), asked_namespace(asked)
     if not namespace:
@@ -228,13 +219,13 @@ def forget(request: Request) -> Response:
     if node is None:
         return missing(request, f"There are no memories in {shown.dotted(namespace)}.", namespace)
     total = looked_at.store.count(namespace)
-    if request.method == "POST" and asked.get("seen") == str(total):
+    newest = looked_at.store.search(namespace, limit=1, refresh_ttl=False)
+    seen = " ".join([str(total), *(item.updated_at.isoformat() for item in newest)])
+    if request.method == "POST" and asked.get("seen") == seen:
         number = looked_at.store.forget(namespace)
         looked_at.changed()
         return after("/items", "forgotten", number, ns=namespace[:-1])
-    changed = (
-        "The number of memories has changed meanwhile; these are those of now." if request.method == "POST" else None
-    )
+    changed = "The memories have changed meanwhile; these are those of now." if request.method == "POST" else None
     held = node.holding()
     what = shown.counted(total, "memory", "memories")
     where = f" in {shown.counted(node.namespaces, 'namespace')}" if node.namespaces > 1 else ""
@@ -254,7 +245,7 @@ def forget(request: Request) -> Response:
         further=further,
         note="They cannot be brought back.",
         action=link("/forget", ns=namespace),
-        hidden={"seen": str(total)},
+        hidden={"seen": seen},
         button=f"Forget {what}",
         back=link("/items", ns=namespace),
         key="",

@@ -9,6 +9,7 @@ this server sends as files, and nothing else. Everything is checked here, so tha
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import secrets
@@ -137,6 +138,10 @@ class Guard:
         refusal = await self._refusal(scope, receive)
         try:
             await (refusal or self._app)(scope, receive, send_guarded)
+        except asyncio.CancelledError:  # Ctrl-C, and something such as a model took too long; its thread goes on
+            if not started:
+                ended = PlainTextResponse("The inspector has ended.\n", 503)
+                await ended(scope, receive, send_guarded)
         except Exception as error:
             if started:
                 raise

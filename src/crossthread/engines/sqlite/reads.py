@@ -166,7 +166,8 @@ class Reader:
         assert self.recent is not None
         for time in self.recent.times_of(self.connection, hash_, latest):
             found: tuple[Any, Any] | None = self.connection.execute(queries.TEXTS_OF, (time,)).fetchone()
-            if found is not None:
+            # An import of another process may have brought another item with this very time.
+            if found is not None and hash_ in indexes.split(found[0]):
                 return found
         return None, None
 
@@ -197,7 +198,8 @@ class Reader:
         """Answer a search for which hardly anything must be read, outside of any transaction; None for any other.
 
         What a row says never changes, and it is there as long as the item is; so whoever finds all rows of the hits has
-        seen the state in which they were the best.
+        seen the state in which they were the best. Only an import may give the time of a row to another one: what was
+        read is of that state if the state is still the same.
         """
         if not isinstance(command, Search) or not command.limit:
             return None
@@ -205,9 +207,14 @@ class Reader:
         hits = ranking.best_in_memory(command)
         if hits is None:
             return None
-        rows = self._rows(hits, ranking.entry, command.prefix)
-        if len(rows) < len({hit.id for hit in hits}):
-            return None
+        assert ranking.entry is not None
+        wanted = {hit.id for hit in hits}
+        known = ranking.entry.rows.by_time
+        rows = {time: row for time in wanted if (row := known.get(time)) is not None}
+        if len(rows) < len(wanted):
+            rows = self._rows(hits, ranking.entry, command.prefix)
+            if len(rows) < len(wanted) or read_state(self.connection).version != ranking.entry.version:
+                return None
         return self._scored(command, hits, rows, {})
 
     def _ranking(self, resident: Resident | None) -> Ranking:
