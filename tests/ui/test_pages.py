@@ -344,7 +344,7 @@ def test_an_edit_of_what_was_written_meanwhile_is_refused(store, visitor):
     ("written", "told"),
     [
         ("", "Line 1, column 1"),
-        ('{"text": "a",}', "Line 1, column 14"),
+        ('{"text": "a" 1}', "Line 1, column 14"),
         ('{\n"text": yes}', "Line 2, column 9"),
         ('["a"]', "JSON object"),
         ('{"a": 1, "a": 2}', "'a' stands there twice"),
