@@ -8,7 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from crossthread.cli.confirming import confirmed
-from crossthread.cli.options import Dims, DryRun, Embed, Fields, Indexing, Json, Language, Model, Yes
+from crossthread.cli.options import (
+    Dims,
+    DryRun,
+    Embed,
+    Fields,
+    Indexing,
+    Json,
+    Language,
+    Model,
+    NoVectors,
+    Replace,
+    Yes,
+)
 from crossthread.cli.output import Output, note
 from crossthread.cli.places import labels
 from crossthread.cli.progress import Progress
@@ -35,18 +47,12 @@ def copy(
         str,
         typer.Option("--namespace", metavar="NAMESPACE", help="Only this one, and all below.", show_default=False),
     ] = "",
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", metavar="", help="Replace what was written later, too.", show_default=False),
-    ] = False,
+    replace: Replace = False,
     skip_bad: Annotated[
         bool,
         typer.Option("--skip-bad", metavar="", help="Leave out what cannot be held, and tell it.", show_default=False),
     ] = False,
-    no_vectors: Annotated[
-        bool,
-        typer.Option("--no-vectors", metavar="", help="Embed the texts again with --embed.", show_default=False),
-    ] = False,
+    no_vectors: NoVectors = False,
     embed: Embed = None,
     fields: Fields = None,
     language: Language = None,

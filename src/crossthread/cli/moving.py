@@ -12,7 +12,21 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from crossthread.cli.confirming import confirmed
-from crossthread.cli.options import Dims, DryRun, Embed, Fields, Indexing, Json, Language, Model, Prefix, Store, Yes
+from crossthread.cli.options import (
+    Dims,
+    DryRun,
+    Embed,
+    Fields,
+    Indexing,
+    Json,
+    Language,
+    Model,
+    NoVectors,
+    Prefix,
+    Replace,
+    Store,
+    Yes,
+)
 from crossthread.cli.output import Output, note
 from crossthread.cli.places import labels
 from crossthread.cli.progress import Progress
@@ -95,17 +109,11 @@ def import_(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="An export; - or nothing: standard input.", show_default=False)
     ] = _STANDARD,
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", metavar="", help="Replace what was written later, too.", show_default=False),
-    ] = False,
+    replace: Replace = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", metavar="", help="Leave bad lines out, and tell them.", show_default=False)
     ] = False,
-    no_vectors: Annotated[
-        bool,
-        typer.Option("--no-vectors", metavar="", help="Embed the texts again with --embed.", show_default=False),
-    ] = False,
+    no_vectors: NoVectors = False,
     embed: Embed = None,
     fields: Fields = None,
     language: Language = None,

@@ -94,6 +94,16 @@ Model = Annotated[
 ]
 
 
+# Of import and copy
+
+Replace = Annotated[
+    bool, typer.Option("--replace", metavar="", help="Replace what was written later, too.", show_default=False)
+]
+NoVectors = Annotated[
+    bool, typer.Option("--no-vectors", metavar="", help="Embed the texts again with --embed.", show_default=False)
+]
+
+
 class Indexing(NamedTuple):
     """What a command line says of the index."""
 
